@@ -1,0 +1,33 @@
+# What every library and program of the project is compiled with.
+
+add_library(mixspan_options INTERFACE)
+target_include_directories(mixspan_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_compile_options(mixspan_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                       -Woverloaded-virtual $<$<BOOL:${MIXSPAN_WERROR}>:-Werror>)
+target_link_libraries(mixspan_options INTERFACE Threads::Threads)
+if(MIXSPAN_SANITIZE)
+  target_compile_options(mixspan_options INTERFACE -fsanitize=${MIXSPAN_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(mixspan_options INTERFACE -fsanitize=${MIXSPAN_SANITIZE})
+endif()
+
+# folder_library(NAME): every .cpp of this folder (and its subfolders) is one library. A new file needs
+# no line in CMake: where it lies says what it belongs to.
+function(folder_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC mixspan_options)
+endfunction()
+
+# test_program(NAME FOLDER LIBRARIES...): every .cpp in FOLDER is one GoogleTest program.
+function(test_program name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${ARGN} mixspan_test_support GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS ${folder} TIMEOUT 600)
+endfunction()

@@ -1,0 +1,29 @@
+// Where and with what an operation runs. Passed down to every operation; it replaces every global.
+#pragma once
+
+#include "core/arena.h"
+#include "core/cpu.h"
+#include "core/thread_pool.h"
+
+namespace mixspan {
+
+class Tracer;
+
+enum class DeviceKind { cpu, cuda };
+
+struct Device {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;
+  bool is_cuda() const { return kind == DeviceKind::cuda; }
+};
+
+struct Exec {
+  Device device;
+  ThreadPool& threads;
+  Arena& scratch;            ///< temporaries of one operation; released before it returns
+  Isa isa = best_isa();      ///< CPU path; tests set it lower to run every path
+  bool oracle = false;       ///< run the plain loops instead of the fast version, where both exist
+  Tracer* tracer = nullptr;  ///< null: no trace
+};
+
+}  // namespace mixspan

@@ -1,0 +1,23 @@
+// Softmax cross-entropy of one chunk of rows. The caller walks the chunks, so that the logits of
+// all tokens never exist at once.
+#pragma once
+
+#include "core/exec.h"
+#include "core/tensor.h"
+
+namespace mixspan {
+
+inline constexpr std::int32_t kIgnoreTarget = -1;  ///< a row without a target: loss 0, gradient 0
+
+/// logits: (rows, V) f32. targets: (rows) i32. losses: (rows) f32: logsumexp(logits) -
+/// logits[target], natural log; overwrites.
+void cross_entropy_forward(const Exec&, View losses, ConstView logits, ConstView targets);
+/// The same, and overwrites logits with scale * d(loss)/d(logits) = scale * (softmax - onehot).
+void cross_entropy_forward_backward(const Exec&, View losses, View logits, ConstView targets,
+                                    float scale);
+
+namespace oracle {
+void cross_entropy_forward_backward(View losses, View logits, ConstView targets, double scale);
+}
+
+}  // namespace mixspan

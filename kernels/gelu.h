@@ -1,0 +1,20 @@
+// gelu(x) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks & Gimpel 2016,
+// arXiv:1606.08415, tanh form: what GPT-2 and GPT-Neo call gelu_new.
+#pragma once
+
+#include "core/exec.h"
+#include "core/tensor.h"
+
+namespace mixspan {
+
+/// x, y: any equal shape, f32. Overwrites y; y may be x.
+void gelu_forward(const Exec&, View y, ConstView x);
+/// dx = dy gelu'(x). Overwrites dx; dx may be dy.
+void gelu_backward(const Exec&, View dx, ConstView dy, ConstView x);
+
+namespace oracle {
+void gelu_forward(View y, ConstView x);  ///< f32 or f64
+void gelu_backward(View dx, ConstView dy, ConstView x);
+}  // namespace oracle
+
+}  // namespace mixspan

@@ -1,0 +1,36 @@
+// Matrix products, with the epilogues that save a pass over memory.
+#pragma once
+
+#include "core/exec.h"
+#include "core/tensor.h"
+
+namespace mixspan {
+
+enum class Transpose { no, yes };
+enum class Accumulate { overwrite, add };
+
+/// c(M, N) = op(a)(M, K) op(b)(K, N), or c += with Accumulate::add. All f32; rows may be strided.
+/// The sum over K of one element is taken in an order that depends on the shapes alone, so the bits
+/// do not depend on the number of threads.
+void matmul(const Exec&, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
+            Accumulate = Accumulate::overwrite);
+
+/// y(M, F) = x(M, C) w(F, C)^T + bias(F). `bias` may be empty. Overwrites y.
+void linear_forward(const Exec&, View y, ConstView x, ConstView w, ConstView bias);
+/// y = x w^T + bias + residual: the projection that ends a branch. y may be the residual itself.
+void linear_residual_forward(const Exec&, View y, ConstView x, ConstView w, ConstView bias,
+                             ConstView residual);
+/// pre(M, F) = x w^T + bias and y = gelu(pre): the first matrix of an MLP. Overwrites both. An
+/// empty `pre` is not stored (generation, and training that recomputes).
+void linear_gelu_forward(const Exec&, View y, View pre, ConstView x, ConstView w, ConstView bias);
+/// dx(M, C) = dy(M, F) w(F, C), overwrites; dw(F, C) += dy^T x and dbias(F) += column sums of dy,
+/// add. An empty dx or dbias is not computed.
+void linear_backward(const Exec&, View dx, View dw, View dbias, ConstView dy, ConstView x,
+                     ConstView w);
+
+namespace oracle {
+/// Plain loops with fp64 sums; any mix of f32 and f64 views.
+void matmul(View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b, Accumulate);
+}  // namespace oracle
+
+}  // namespace mixspan
