@@ -28,7 +28,7 @@ struct bf16 {
   }
 };
 
-enum class DType : std::uint8_t { f32, bf16, f64, i32, u8 };
+enum class DType : std::uint8_t { f32, bf16, f64, i64, i32, u16, u8 };
 
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
@@ -36,8 +36,10 @@ constexpr std::size_t size_of(DType dtype) {
     case DType::i32:
       return 4;
     case DType::bf16:
+    case DType::u16:
       return 2;
     case DType::f64:
+    case DType::i64:
       return 8;
     case DType::u8:
       return 1;
@@ -53,8 +55,12 @@ constexpr std::string_view name_of(DType dtype) {
       return "bf16";
     case DType::f64:
       return "f64";
+    case DType::i64:
+      return "i64";
     case DType::i32:
       return "i32";
+    case DType::u16:
+      return "u16";
     case DType::u8:
       return "u8";
   }
@@ -69,8 +75,12 @@ constexpr DType dtype_of() {
     return DType::bf16;
   } else if constexpr (std::is_same_v<T, double>) {
     return DType::f64;
+  } else if constexpr (std::is_same_v<T, std::int64_t>) {
+    return DType::i64;
   } else if constexpr (std::is_same_v<T, std::int32_t>) {
     return DType::i32;
+  } else if constexpr (std::is_same_v<T, std::uint16_t>) {
+    return DType::u16;
   } else {
     static_assert(std::is_same_v<T, std::uint8_t>, "no DType for this type");
     return DType::u8;
