@@ -1,0 +1,142 @@
+#include "layers/attention_mixer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+
+namespace mixspan {
+
+namespace {
+
+// q, k or v out of packed rows (B * T, 3C): a strided (B, T, N, H) view, no copy.
+View part_of_qkv(View qkv, int part, const Sequence& s, std::int64_t heads) {
+  const std::int64_t head_size = qkv.dim(1) / 3 / heads;
+  return qkv.reshape({s.B, s.T, 3, heads, head_size}).select(2, part);
+}
+
+View as_heads(View x_RC, const Sequence& s, std::int64_t heads) {
+  return x_RC.reshape({s.B, s.T, heads, x_RC.dim(1) / heads});
+}
+
+// Keys and values of the positions a query can still reach. Row position % rows holds the
+// position's key, so a span shorter than the text needs only the span's rows.
+class KeyValueRing final : public MixerState {
+ public:
+  KeyValueRing(std::int64_t B, std::int64_t rows, std::int64_t heads, std::int64_t head_size)
+      : k({B, rows, heads, head_size}),
+        v({B, rows, heads, head_size}),
+        visible({rows}, DType::u8) {}
+  std::size_t size_bytes() const override {
+    return k.view().size_bytes() + v.view().size_bytes() + visible.view().size_bytes();
+  }
+  std::int64_t rows() const { return visible.size(); }
+
+  void store(ConstView new_k, ConstView new_v, std::int64_t begin) {
+    const std::int64_t B = new_k.dim(0), T = new_k.dim(1);
+    // Of a prompt longer than the ring only the last rows() positions would survive.
+    for (std::int64_t t = std::max<std::int64_t>(0, T - rows()); t < T; ++t) {
+      for (std::int64_t b = 0; b < B; ++b) {
+        copy_row(k, new_k, b, t, (begin + t) % rows());
+        copy_row(v, new_v, b, t, (begin + t) % rows());
+      }
+    }
+  }
+  // Marks the rows that a query at `position` may read, given that positions up to it are stored.
+  void mark_visible(const AnySpan& span, std::int64_t position) {
+    std::fill_n(visible.data<std::uint8_t>(), rows(), std::uint8_t{0});
+    for (std::int64_t j = span.lo(position); j <= position; ++j) {
+      visible.data<std::uint8_t>()[j % rows()] = 1;
+    }
+  }
+
+  Tensor k, v, visible;
+
+ private:
+  static void copy_row(Tensor& ring, ConstView from, std::int64_t b, std::int64_t t,
+                       std::int64_t row) {
+    const std::int64_t n =
+        from.dim(2) * from.dim(3);  // heads lie next to each other in packed rows
+    std::memcpy(ring.data<float>() + (b * ring.shape()[1] + row) * n,
+                from.data<float>() + b * from.stride(0) + t * from.stride(1),
+                static_cast<std::size_t>(n) * sizeof(float));
+  }
+};
+
+}  // namespace
+
+AttentionMixer::AttentionMixer(const std::string& prefix, const Options& o, ParamList& list)
+    : options_(o) {
+  const std::int64_t C = o.width;
+  qkv_weight_ = list.add({prefix + ".qkv.weight", {3 * C, C}, Init::normal, o.init_std, true});
+  qkv_bias_ = o.qkv_bias ? list.add({prefix + ".qkv.bias", {3 * C}}) : ParamId::none;
+  out_weight_ = list.add({prefix + ".out.weight", {C, C}, Init::normal, o.out_std, true});
+  out_bias_ = list.add({prefix + ".out.bias", {C}});
+}
+
+void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView x,
+                             ConstView residual, const Sequence& s, Saved& saved) const {
+  const std::int64_t N = options_.heads;
+  const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * options_.width});
+  linear_forward(ex, qkv, x, p.weight(qkv_weight_), p.weight(qkv_bias_));
+  const View o = saved.make(ex, "attention out", {s.rows(), options_.width});
+  const View lse = saved.make(ex, "lse", {s.B, N, s.T});
+  attention_forward(ex, as_heads(o, s, N), lse, part_of_qkv(qkv, 0, s, N),
+                    part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N),
+                    {options_.span, options_.scale, s.document_start});
+  linear_residual_forward(ex, y, o, p.weight(out_weight_), p.weight(out_bias_), residual);
+}
+
+void AttentionMixer::backward(const Exec& ex, const Params& p, View dx, ConstView dy, ConstView x,
+                              const Sequence& s, const Saved& saved) const {
+  const Arena::Scope scope(ex.scratch);
+  const std::int64_t N = options_.heads;
+  const View qkv = saved.get("qkv"), o = saved.get("attention out");
+  const View d_o = ex.scratch.allocate("d attention out", o.shape());
+  linear_backward(ex, d_o, p.grad(out_weight_), p.grad(out_bias_), dy, o, p.weight(out_weight_));
+  const View dqkv = ex.scratch.allocate("d qkv", qkv.shape());
+  attention_backward(ex, part_of_qkv(dqkv, 0, s, N), part_of_qkv(dqkv, 1, s, N),
+                     part_of_qkv(dqkv, 2, s, N), as_heads(d_o, s, N), part_of_qkv(qkv, 0, s, N),
+                     part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N), as_heads(o, s, N),
+                     saved.get("lse"), {options_.span, options_.scale, s.document_start});
+  linear_backward(ex, dx, p.grad(qkv_weight_), p.grad(qkv_bias_), dqkv, x, p.weight(qkv_weight_));
+}
+
+double AttentionMixer::mixing_flops(std::int64_t T) const {
+  // Two products (scores, values) of head-size multiply-adds for each visible pair and head.
+  return 4.0 * static_cast<double>(options_.width) * static_cast<double>(options_.span.pairs(T));
+}
+
+std::unique_ptr<MixerState> AttentionMixer::make_state(std::int64_t B,
+                                                       std::int64_t capacity) const {
+  const std::int64_t rows = options_.span.max_lookback(capacity) + 1;
+  return std::make_unique<KeyValueRing>(B, rows, options_.heads, options_.width / options_.heads);
+}
+
+void AttentionMixer::extend(const Exec& ex, const Params& p, View y, ConstView x,
+                            ConstView residual, const Sequence& s, std::int64_t begin,
+                            MixerState& state) const {
+  check(s.T == 1 || begin == 0, "attention: {} tokens cannot be added at position {}; wanted one",
+        s.T, begin);
+  const Arena::Scope scope(ex.scratch);
+  const std::int64_t N = options_.heads;
+  auto& ring = dynamic_cast<KeyValueRing&>(state);
+  const View qkv = ex.scratch.allocate("qkv", {s.rows(), 3 * options_.width});
+  linear_forward(ex, qkv, x, p.weight(qkv_weight_), p.weight(qkv_bias_));
+  const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
+             v = part_of_qkv(qkv, 2, s, N);
+  ring.store(k, v, begin);
+  const View o = ex.scratch.allocate("attention out", {s.rows(), options_.width});
+  if (s.T > 1) {
+    const View lse = ex.scratch.allocate("lse", {s.B, N, s.T});
+    attention_forward(ex, as_heads(o, s, N), lse, q, k, v, {options_.span, options_.scale, {}});
+  } else {
+    ring.mark_visible(options_.span, begin);
+    attention_decode(ex, as_heads(o, s, N).select(1, 0), q.select(1, 0), ring.k, ring.v,
+                     ring.visible, options_.scale);
+  }
+  linear_residual_forward(ex, y, o, p.weight(out_weight_), p.weight(out_bias_), residual);
+}
+
+}  // namespace mixspan

@@ -1,0 +1,61 @@
+// The part of a layer that moves information between tokens. Attention with a span is one mixer;
+// state-space, learned sparse and quantised mixers are others, placeable in any layer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/exec.h"
+#include "kernels/span.h"
+#include "layers/params.h"
+#include "layers/saved.h"
+
+namespace mixspan {
+
+/// The geometry of the rows a layer sees: R = B * T rows, row b * T + t.
+struct Sequence {
+  std::int64_t B = 1, T = 0;
+  ConstView document_start;  ///< (B, T) i32, or empty: no document boundaries
+  std::int64_t rows() const { return B * T; }
+};
+
+/// What a mixer asks of its neighbours along the sequence when the sequence is split over ranks.
+struct ContextNeed {
+  enum class Kind { none, keys, carry };
+  Kind kind = Kind::none;
+  AnySpan span;  ///< of Kind::keys: how far back the keys go
+};
+
+/// What a mixer remembers between tokens of a text being generated.
+class MixerState {
+ public:
+  virtual ~MixerState() = default;
+  virtual std::size_t size_bytes() const = 0;
+};
+
+class Mixer {
+ public:
+  virtual ~Mixer() = default;
+
+  /// y(R, C) = residual + mix(x). Overwrites y, which may be the residual itself.
+  virtual void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual,
+                       const Sequence&, Saved&) const = 0;
+  /// dx(R, C) from dy: overwrites dx (the residual's gradient is the caller's). Parameter gradients
+  /// are added.
+  virtual void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x,
+                        const Sequence&, const Saved&) const = 0;
+
+  virtual ContextNeed context_need() const = 0;
+  /// Floating-point operations of the token mixing itself (not its projections) for one sequence of
+  /// T tokens, forward. Backward counts twice that.
+  virtual double mixing_flops(std::int64_t T) const = 0;
+
+  /// State for B texts of at most `capacity` tokens each.
+  virtual std::unique_ptr<MixerState> make_state(std::int64_t B, std::int64_t capacity) const = 0;
+  /// Like forward for T further tokens of each text, the first at position `begin`. T > 1 is
+  /// allowed only at begin = 0 (the prompt).
+  virtual void extend(const Exec&, const Params&, View y, ConstView x, ConstView residual,
+                      const Sequence&, std::int64_t begin, MixerState&) const = 0;
+};
+
+}  // namespace mixspan

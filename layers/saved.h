@@ -1,0 +1,57 @@
+// What a layer's forward keeps for its backward.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/exec.h"
+#include "layers/model_config.h"
+
+namespace mixspan {
+
+/// How dear a result is to compute again.
+enum class Rebuild {
+  dear,   ///< a matrix product or attention
+  cheap,  ///< one pass over memory: a norm, an activation function
+};
+
+/// Named results of one layer's forward. The recomputation policy decides where a result lives: in
+/// the activation arena until the backward pass, or in scratch, gone when the layer returns.
+///   none: everything is kept.  selective: what is cheap to rebuild is not.  full: nothing is.
+class Saved {
+ public:
+  /// `arena` may be null when the policy is full.
+  Saved(Arena* arena, Recompute policy) : arena_(arena), policy_(policy) {}
+
+  /// Memory for a result. Not zeroed.
+  View make(const Exec& ex, std::string_view name, Shape shape, Rebuild cost = Rebuild::dear) {
+    const bool keep =
+        policy_ == Recompute::none || (policy_ == Recompute::selective && cost == Rebuild::dear);
+    const View v = (keep ? *arena_ : ex.scratch).allocate(name, shape);
+    if (keep) kept_.emplace_back(name, v);
+    return v;
+  }
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+  View get(std::string_view name) const {
+    const View* v = find(name);
+    check(v != nullptr, "backward needs '{}', which forward did not keep", name);
+    return *v;
+  }
+  Recompute policy() const { return policy_; }
+
+ private:
+  const View* find(std::string_view name) const {
+    for (const auto& [n, v] : kept_) {
+      if (n == name) return &v;
+    }
+    return nullptr;
+  }
+  Arena* arena_;
+  Recompute policy_;
+  std::vector<std::pair<std::string, View>> kept_;
+};
+
+}  // namespace mixspan
