@@ -80,6 +80,13 @@ std::vector<AnySpan> layer_spans(const ModelConfig& c) {
   return spans;
 }
 
+Recompute parse_recompute(const std::string& text) {
+  if (text == "none") return Recompute::none;
+  if (text == "selective") return Recompute::selective;
+  if (text == "full") return Recompute::full;
+  refuse("model.recompute = \"{}\": wanted none, selective or full", text);
+}
+
 void validate(const ModelConfig& c) {
   require(c.width % c.heads == 0, "model.heads = {} does not divide model.width = {}", c.heads,
           c.width);
@@ -89,6 +96,9 @@ void validate(const ModelConfig& c) {
       "model.width / model.heads = {} / {} gives heads of size {}; wanted a multiple of 8 from 8 "
       "to 256",
       c.width, c.heads, h);
+  require(c.attention_scale == "one" || c.attention_scale == "inverse-sqrt",
+          "model.attention_scale = \"{}\": wanted inverse-sqrt or one", c.attention_scale);
+  parse_recompute(c.recompute);
   layer_spans(c);
 }
 

@@ -9,7 +9,6 @@
 
 namespace mixspan {
 
-enum class AttentionScale { inverse_sqrt, one };  ///< 1/sqrt(head size), or GPT-Neo's 1
 enum class Recompute { none, selective, full };
 
 struct ModelConfig {
@@ -39,6 +38,9 @@ std::vector<std::int64_t> parse_placement(const std::string& text, std::int64_t 
 
 /// The span of each layer, layer 0 next to the embeddings. Throws InputError on what cannot be.
 std::vector<AnySpan> layer_spans(const ModelConfig&);
+
+/// What forward keeps for backward: "none", "selective" or "full" recomputation.
+Recompute parse_recompute(const std::string& text);
 
 /// Throws InputError, naming the key, unless the sizes fit together.
 void validate(const ModelConfig&);

@@ -1,0 +1,112 @@
+#include "layers/model.h"
+
+#include <numeric>
+
+#include "kernels/embedding.h"
+
+namespace mixspan {
+
+namespace {
+
+ParamSpec table(const char* name, std::int64_t rows, const ModelConfig& c) {
+  return {name, {rows, c.width}, Init::normal, c.init_std, true};
+}
+
+std::vector<Block> make_blocks(const ModelConfig& c, ParamList& list) {
+  std::vector<Block> blocks;
+  const std::vector<AnySpan> spans = layer_spans(c);
+  for (std::size_t l = 0; l < spans.size(); ++l) {
+    blocks.emplace_back("h." + std::to_string(l), c, spans[l], list);
+  }
+  return blocks;
+}
+
+ConstView flat(ConstView v) { return v.reshape({v.size()}); }
+
+}  // namespace
+
+Model::Model(const ModelConfig& c, Params::Gradients gradients)
+    : config_(c),
+      recompute_(parse_recompute(c.recompute)),
+      wte_(declared_.add(table("wte.weight", c.vocab, c))),
+      wpe_(declared_.add(table("wpe.weight", c.context, c))),
+      blocks_(make_blocks(c, declared_)),
+      head_(c, wte_, declared_),
+      params_(std::make_unique<Params>(declared_, gradients)) {}
+
+void Model::embed(const Exec& ex, View x, const ModelInput& in) const {
+  embedding_forward(ex, x, flat(in.tokens), flat(in.positions), params_->weight(wte_),
+                    params_->weight(wpe_));
+}
+
+View Model::forward(const Exec& ex, const ModelInput& in, Activations& kept) const {
+  const Sequence s = in.sequence();
+  const Shape shape{s.rows(), config_.width};
+  kept.x_.push_back(kept.arena_.allocate("x", shape));
+  embed(ex, kept.x_.back(), in);
+  for (const Block& block : blocks_) {
+    kept.blocks_.emplace_back(&kept.arena_, kept.policy_);
+    const View y = kept.arena_.allocate("x", shape);
+    block.forward(ex, *params_, y, kept.x_.back(), s, kept.blocks_.back());
+    kept.x_.push_back(y);
+  }
+  return kept.x_.back();
+}
+
+void Model::backward(const Exec& ex, View dh, const ModelInput& in, const Activations& kept,
+                     const std::function<void(std::int64_t)>& ready) const {
+  for (std::size_t l = blocks_.size(); l-- > 0;) {
+    blocks_[l].backward(ex, *params_, dh, kept.x_[l], in.sequence(), kept.blocks_[l]);
+    if (ready) ready(static_cast<std::int64_t>(l));
+  }
+  embedding_backward(ex, params_->grad(wte_), params_->grad(wpe_), dh, flat(in.tokens),
+                     flat(in.positions));
+  if (ready) ready(-1);
+}
+
+View Model::infer(const Exec& ex, const ModelInput& in) const {
+  const View x = ex.scratch.allocate("x", {in.sequence().rows(), config_.width});
+  embed(ex, x, in);
+  for (const Block& block : blocks_) {
+    Saved nothing(nullptr, Recompute::full);
+    block.forward(ex, *params_, x, x, in.sequence(), nothing);
+  }
+  return x;
+}
+
+std::size_t Model::State::size_bytes() const {
+  return std::accumulate(mixers.begin(), mixers.end(), std::size_t{0},
+                         [](std::size_t n, const auto& m) { return n + m->size_bytes(); });
+}
+
+Model::State Model::start(std::int64_t B, std::int64_t capacity) const {
+  check(capacity <= config_.context, "a text of {} tokens for a model of context {}", capacity,
+        config_.context);
+  State state{{}, B, 0, capacity};
+  for (const Block& block : blocks_) state.mixers.push_back(block.make_state(B, capacity));
+  return state;
+}
+
+void Model::extend(const Exec& ex, View logits, ConstView tokens, State& state) const {
+  const Arena::Scope scope(ex.scratch);
+  const std::int64_t B = state.B, T = tokens.dim(1), C = config_.width;
+  check(state.length + T <= state.capacity, "a text of {} tokens in room for {}", state.length + T,
+        state.capacity);
+  const View positions = ex.scratch.allocate("positions", {B, T}, DType::i32);
+  for (std::int64_t b = 0; b < B; ++b) {
+    std::int32_t* row = positions.data<std::int32_t>() + b * T;
+    std::iota(row, row + T, static_cast<std::int32_t>(state.length));
+  }
+  const ModelInput in{tokens, positions, {}};
+  const View x = ex.scratch.allocate("x", {B * T, C});
+  embed(ex, x, in);
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    blocks_[l].extend(ex, *params_, x, in.sequence(), state.length, *state.mixers[l]);
+  }
+  state.length += T;
+  for (std::int64_t b = 0; b < B; ++b) {  // only the last token of each text is asked
+    head_.logits(ex, *params_, logits.slice(0, b, b + 1), x.slice(0, (b + 1) * T - 1, (b + 1) * T));
+  }
+}
+
+}  // namespace mixspan

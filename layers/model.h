@@ -1,0 +1,83 @@
+// The decoder: embeddings, blocks with a span each, head. Radford et al. 2019 (GPT-2), Black et al.
+// 2021 (GPT-Neo).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/exec.h"
+#include "layers/block.h"
+#include "layers/head.h"
+#include "layers/model_config.h"
+#include "layers/params.h"
+
+namespace mixspan {
+
+/// What goes in. tokens, positions: (B, T) i32. document_start: (B, T) i32, or empty.
+struct ModelInput {
+  ConstView tokens, positions, document_start;
+  Sequence sequence() const { return {tokens.dim(0), tokens.dim(1), document_start}; }
+};
+
+/// What a forward leaves for the backward of the same input. Its memory returns to the arena when
+/// it goes.
+class Activations {
+ public:
+  Activations(Arena& arena, Recompute policy) : arena_(arena), scope_(arena), policy_(policy) {}
+
+ private:
+  friend class Model;
+  Arena& arena_;
+  Arena::Scope scope_;
+  Recompute policy_;
+  std::vector<View> x_;  // x_[l]: what block l reads; the last: what the head reads
+  std::vector<Saved> blocks_;
+};
+
+class Model {
+ public:
+  Model(const ModelConfig&, Params::Gradients);
+
+  const ModelConfig& config() const { return config_; }
+  const Block& block(std::int64_t layer) const { return blocks_[static_cast<std::size_t>(layer)]; }
+  const Head& head() const { return head_; }
+  Params& params() { return *params_; }
+  const Params& params() const { return *params_; }
+  Recompute recompute() const { return recompute_; }
+
+  /// The hidden states (B * T, C) that the head reads; they live in the activations.
+  View forward(const Exec&, const ModelInput&, Activations&) const;
+  /// dh: gradient of those, used up. Adds every parameter's gradient but the head's; calls
+  /// ready(layer) as soon as that layer's are complete, last layer first, -1 for the embeddings.
+  void backward(const Exec&, View dh, const ModelInput&, const Activations&,
+                const std::function<void(std::int64_t)>& ready = {}) const;
+  /// Hidden states without keeping anything for a backward pass; they live in ex.scratch.
+  View infer(const Exec&, const ModelInput&) const;
+
+  /// Texts being generated, all of one length.
+  struct State {
+    std::vector<std::unique_ptr<MixerState>> mixers;
+    std::int64_t B = 0, length = 0, capacity = 0;  ///< tokens so far, tokens at most
+    std::size_t size_bytes() const;
+  };
+  /// State for B texts of at most `capacity` tokens (<= context).
+  State start(std::int64_t B, std::int64_t capacity) const;
+  /// Adds tokens (B, T) i32 to the texts (T > 1 only for the first call) and overwrites logits
+  /// (B, V) with those of the next token.
+  void extend(const Exec&, View logits, ConstView tokens, State&) const;
+
+ private:
+  void embed(const Exec&, View x, const ModelInput&) const;
+
+  ModelConfig config_;
+  Recompute recompute_;
+  ParamList declared_;  // filled by the members below, then handed to params_
+  ParamId wte_, wpe_;
+  std::vector<Block> blocks_;
+  Head head_;
+  std::unique_ptr<Params> params_;
+};
+
+}  // namespace mixspan
