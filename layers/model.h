@@ -27,12 +27,15 @@ class Activations {
  public:
   Activations(Arena& arena, Recompute policy) : arena_(arena), scope_(arena), policy_(policy) {}
 
+  /// hidden()[l] (B * T, C): what block l read; the last one: what the head read.
+  const std::vector<View>& hidden() const { return x_; }
+
  private:
   friend class Model;
   Arena& arena_;
   Arena::Scope scope_;
   Recompute policy_;
-  std::vector<View> x_;  // x_[l]: what block l reads; the last: what the head reads
+  std::vector<View> x_;
   std::vector<Saved> blocks_;
 };
 

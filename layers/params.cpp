@@ -53,6 +53,19 @@ std::vector<NamedView> Params::named(View flat) const {
   return views;
 }
 
+std::vector<Params::DecayRange> Params::decay_ranges() const {
+  std::vector<DecayRange> ranges;
+  for (std::size_t i = 0; i < specs().size(); ++i) {
+    const std::int64_t end = i + 1 < offsets_.size() ? offsets_[i + 1] : weights_.size();
+    if (!ranges.empty() && ranges.back().decay == specs()[i].decay) {
+      ranges.back().end = end;
+    } else {
+      ranges.push_back({offsets_[i], end, specs()[i].decay});
+    }
+  }
+  return ranges;
+}
+
 void Params::initialise(std::uint64_t seed) {
   for (std::size_t p = 0; p < specs().size(); ++p) {
     const ParamSpec& s = specs()[p];

@@ -53,6 +53,14 @@ class Params {
   View part_of(View flat, ParamId id) const;
   std::vector<NamedView> named(View flat) const;
 
+  /// Elements [begin, end) of the flat buffers that share one rule of weight decay; together they
+  /// cover everything.
+  struct DecayRange {
+    std::int64_t begin, end;
+    bool decay;
+  };
+  std::vector<DecayRange> decay_ranges() const;
+
   /// Draws every parameter from (seed, its name, the element's index): the same on any sharding.
   void initialise(std::uint64_t seed);
 
