@@ -1,0 +1,96 @@
+// The configuration of one run: what `mixspan train` reads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/config.h"
+#include "layers/model_config.h"
+
+namespace mixspan {
+
+struct RunConfig {
+  struct Data {
+    std::string train;  ///< a corpus file, or synthetic:TASK
+    std::string eval;   ///< "": the last eval_fraction of the training corpus
+    double eval_fraction = 0.01;
+    bool isolate_documents = false;
+    friend bool operator==(const Data&, const Data&) = default;
+  };
+  struct Train {
+    std::int64_t steps = 1000;
+    std::int64_t batch_tokens = 65536;  ///< of one step, over all ranks and micro-batches
+    std::int64_t micro_rows = 0;        ///< sequences computed at a time; 0: chosen by the trainer
+    std::int64_t seed = 1;
+    double max_grad_norm = 1.0;  ///< 0: no clipping
+    std::string max_time;        ///< see parse_duration; "": no limit
+    friend bool operator==(const Train&, const Train&) = default;
+  };
+  struct Optimizer {
+    double lr = 3e-4;
+    double beta1 = 0.9, beta2 = 0.95;
+    double eps = 1e-8;
+    double weight_decay = 0.1;
+    std::string schedule = "cosine";  ///< or "linear", "constant"
+    std::int64_t warmup_steps = 100;
+    double final_lr_fraction = 0.1;
+    friend bool operator==(const Optimizer&, const Optimizer&) = default;
+  };
+  struct Parallel {
+    std::int64_t dp = 1, cp = 1, tp = 1;
+    friend bool operator==(const Parallel&, const Parallel&) = default;
+  };
+  struct Checkpoint {
+    std::int64_t every_steps = 200;  ///< 0: only at the end and on a signal
+    std::int64_t keep = 3;           ///< 0: all
+    friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
+  };
+  struct Eval {
+    std::int64_t every_steps = 200;  ///< 0: only at the end
+    std::int64_t rows = 64;          ///< sequences; 0: all of the evaluation data
+    std::int64_t buckets = 8;        ///< equal parts of the context that losses are reported by
+    friend bool operator==(const Eval&, const Eval&) = default;
+  };
+  struct Log {
+    std::int64_t every_steps = 10;
+    bool tensorboard = true;
+    std::string trace;  ///< a Chrome trace is written here; "": no tracing
+    friend bool operator==(const Log&, const Log&) = default;
+  };
+
+  std::string device = "cpu";  ///< or "cuda"
+  ModelConfig model;
+  Data data;
+  Train train;
+  Optimizer optimizer;
+  Parallel parallel;
+  Checkpoint checkpoint;
+  Eval eval;
+  Log log;
+
+  std::int64_t batch_rows() const { return train.batch_tokens / model.context; }
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+
+/// The description of every key, bound to `config`, whose values are the defaults.
+ConfigSchema schema_of(RunConfig& config);
+
+/// Reads a config file, applies "key=value" overrides in order, and validates the result.
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets);
+
+/// What must hold between keys, and what this build can do. Throws InputError: one line that begins
+/// with the key to change.
+void validate(const RunConfig& config);
+
+/// The resolved config as TOML, every key written out.
+std::string to_toml(const RunConfig& config);
+
+/// "90", "90s", "15m", "2h30m", "1d12h": a whole number of seconds, or parts with a unit in falling
+/// order; at least 1 s. Throws InputError.
+std::chrono::seconds parse_duration(std::string_view text);
+
+}  // namespace mixspan
