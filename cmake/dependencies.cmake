@@ -39,11 +39,12 @@ if(missing)
   message(FATAL_ERROR "Missing:\n  ${missing}\nscripts/setup installs everything.")
 endif()
 
+option(MIXSPAN_PREFER_OPENBLAS "Take OpenBLAS for matrix products even where oneDNN is there" OFF)
 # Matrix products: oneDNN where it is there, else OpenBLAS. The configure log and `mixspan info` say which.
 # Looked up by hand: the package's own CMake file wants OpenCL headers, which only its GPU side needs.
 find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h)
 find_library(DNNL_LIBRARY dnnl)
-if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY)
+if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY AND NOT MIXSPAN_PREFER_OPENBLAS)
   set(MIXSPAN_BLAS onednn)
   find_package(OpenMP REQUIRED)
   add_library(dnnl INTERFACE)

@@ -3,21 +3,23 @@
 #pragma once
 
 #include "core/exec.h"
+#include "core/targets.h"
 #include "core/tensor.h"
 
 namespace mixspan {
 
-inline constexpr std::int32_t kIgnoreTarget = -1;  ///< a row without a target: loss 0, gradient 0
-
 /// logits: (rows, V) f32. targets: (rows) i32. losses: (rows) f32: logsumexp(logits) -
-/// logits[target], natural log; overwrites.
+/// logits[target], natural log; overwrites. A row whose target is kIgnoreTarget has loss 0; any
+/// other target outside [0, V) throws.
 void cross_entropy_forward(const Exec&, View losses, ConstView logits, ConstView targets);
-/// The same, and overwrites logits with scale * d(loss)/d(logits) = scale * (softmax - onehot).
+/// The same, and overwrites logits with scale * d(loss)/d(logits) = scale * (softmax - onehot);
+/// zeros in a row without a target.
 void cross_entropy_forward_backward(const Exec&, View losses, View logits, ConstView targets,
                                     float scale);
 
 namespace oracle {
+void cross_entropy_forward(View losses, ConstView logits, ConstView targets);  ///< f32 or f64
 void cross_entropy_forward_backward(View losses, View logits, ConstView targets, double scale);
-}
+}  // namespace oracle
 
 }  // namespace mixspan

@@ -31,6 +31,10 @@ void linear_backward(const Exec&, View dx, View dw, View dbias, ConstView dy, Co
 namespace oracle {
 /// Plain loops with fp64 sums; any mix of f32 and f64 views.
 void matmul(View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b, Accumulate);
+void linear_forward(View y, ConstView x, ConstView w, ConstView bias);
+void linear_residual_forward(View y, ConstView x, ConstView w, ConstView bias, ConstView residual);
+void linear_gelu_forward(View y, View pre, ConstView x, ConstView w, ConstView bias);
+void linear_backward(View dx, View dw, View dbias, ConstView dy, ConstView x, ConstView w);
 }  // namespace oracle
 
 }  // namespace mixspan

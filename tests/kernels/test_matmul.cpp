@@ -1,0 +1,194 @@
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/close.h"
+#include "tests/support/fixture.h"
+
+namespace mixspan {
+namespace {
+
+using test::bits_differ;
+using test::differs;
+using test::kReduction;
+using test::poisoned_tensor;
+using test::random_tensor;
+using test::TestExec;
+
+struct Sizes {
+  std::int64_t M, N, K;
+};
+// Each size meets each other one somewhere; around the tile edges, and with ends of every length.
+constexpr Sizes kSizes[] = {{1, 1, 1},      {1, 64, 17},    {3, 1, 1000},    {17, 3, 65},
+                            {63, 65, 64},   {64, 64, 64},   {65, 63, 127},   {127, 1000, 1},
+                            {1000, 17, 3},  {513, 770, 63}, {257, 513, 129}, {2049, 3, 127},
+                            {1025, 385, 65}};
+
+Tensor stored(std::int64_t rows, std::int64_t cols, Transpose transpose, std::uint64_t seed) {
+  return random_tensor(transpose == Transpose::yes ? Shape{cols, rows} : Shape{rows, cols}, seed);
+}
+
+TEST(Matmul, AgreesWithTheOracleForEveryTransposition) {
+  TestExec exec(2);
+  for (const auto [M, N, K] : kSizes) {
+    for (const Transpose op_a : {Transpose::no, Transpose::yes}) {
+      for (const Transpose op_b : {Transpose::no, Transpose::yes}) {
+        const Tensor a = stored(M, K, op_a, 1), b = stored(K, N, op_b, 2);
+        Tensor got = poisoned_tensor({M, N}), want({M, N}, DType::f64);
+        matmul(exec, got, op_a, a, op_b, b);
+        oracle::matmul(want, op_a, a, op_b, b, Accumulate::overwrite);
+        EXPECT_EQ(differs(got, want, kReduction), "") << M << " " << N << " " << K;
+        matmul(exec, got, op_a, a, op_b, b, Accumulate::add);
+        oracle::matmul(want, op_a, a, op_b, b, Accumulate::add);
+        EXPECT_EQ(differs(got, want, kReduction), "") << M << " " << N << " " << K << " added";
+      }
+    }
+  }
+}
+
+TEST(Matmul, OfNothingIsZeroAndAddsNothing) {
+  TestExec exec(2);
+  const Tensor a({3, 0}), b({0, 5});
+  Tensor c = poisoned_tensor({3, 5});
+  matmul(exec, c, Transpose::no, a, Transpose::no, b);
+  EXPECT_EQ(bits_differ(c, Tensor({3, 5})), "");
+  c.data<float>()[7] = 4;
+  matmul(exec, c, Transpose::no, a, Transpose::no, b, Accumulate::add);
+  EXPECT_EQ(c.data<float>()[7], 4);
+}
+
+TEST(Matmul, ThrowsWhenShapesDoNotMeet) {
+  TestExec exec(1);
+  const Tensor a({3, 4}), b({5, 6});
+  Tensor c({3, 6});
+  EXPECT_THROW(matmul(exec, c, Transpose::no, a, Transpose::no, b), Error);
+}
+
+// A view of `inner` columns inside rows of a wider tensor, starting at an odd column.
+View inside(Tensor& wide, std::int64_t rows, std::int64_t cols) {
+  return wide.view().slice(1, 5, 5 + cols).slice(0, 1, 1 + rows);
+}
+
+TEST(Matmul, ReadsAndWritesStridedRowsAndNothingBetweenThem) {
+  TestExec exec(2);
+  constexpr std::int64_t M = 65, N = 129, K = 63;
+  Tensor a_wide = random_tensor({M + 2, K + 11}, 1), b_wide = random_tensor({N + 2, K + 13}, 2);
+  Tensor c_wide = poisoned_tensor({M + 2, N + 9});
+  const View a = inside(a_wide, M, K), b = inside(b_wide, N, K), c = inside(c_wide, M, N);
+  matmul(exec, c, Transpose::no, a, Transpose::yes, b);
+  Tensor want({M, N}, DType::f64);
+  oracle::matmul(want, Transpose::no, a, Transpose::yes, b, Accumulate::overwrite);
+  EXPECT_EQ(differs(c, want, kReduction), "");
+  const View hole = c;
+  for (std::int64_t r = 0; r < M; ++r) {
+    std::fill_n(hole.data<float>() + r * hole.stride(0), N, 0.0f);
+  }
+  Tensor expected = poisoned_tensor({M + 2, N + 9});
+  const View expected_hole = inside(expected, M, N);
+  for (std::int64_t r = 0; r < M; ++r) {
+    std::fill_n(expected_hole.data<float>() + r * expected_hole.stride(0), N, 0.0f);
+  }
+  EXPECT_EQ(bits_differ(c_wide, expected), "");
+}
+
+/// Everything the linear functions compute for one set of inputs.
+struct LinearResults {
+  LinearResults(std::int64_t M, std::int64_t F, std::int64_t C, DType dtype)
+      : y({M, F}, dtype),
+        residual_y({M, F}, dtype),
+        gelu_y({M, F}, dtype),
+        pre({M, F}, dtype),
+        dx({M, C}, dtype),
+        dw({F, C}, dtype),
+        dbias({F}, dtype) {
+    for (Tensor* t : {&y, &residual_y, &gelu_y, &pre, &dx}) {
+      *t = poisoned_tensor(t->shape(), dtype);
+    }
+  }
+  Tensor y, residual_y, gelu_y, pre, dx, dw, dbias;
+};
+
+LinearResults linear_results(const Exec& exec, DType dtype, std::int64_t M, std::int64_t F,
+                             std::int64_t C) {
+  const Tensor x = random_tensor({M, C}, 1, 1, dtype), w = random_tensor({F, C}, 2, 0.1, dtype);
+  const Tensor bias = random_tensor({F}, 3, 1, dtype), dy = random_tensor({M, F}, 4, 1, dtype);
+  const Tensor residual = random_tensor({M, F}, 5, 1, dtype);
+  LinearResults r(M, F, C, dtype);
+  r.dw = random_tensor({F, C}, 6, 1, dtype);
+  r.dbias = random_tensor({F}, 7, 1, dtype);
+  linear_forward(exec, r.y, x, w, bias);
+  linear_residual_forward(exec, r.residual_y, x, w, bias, residual);
+  linear_gelu_forward(exec, r.gelu_y, r.pre, x, w, bias);
+  linear_backward(exec, r.dx, r.dw, r.dbias, dy, x, w);
+  return r;
+}
+
+TEST(Linear, AgreesWithTheOracle) {
+  TestExec fast(2);
+  TestExec plain(1);
+  Exec oracle_exec = plain.exec();
+  oracle_exec.oracle = true;
+  for (const auto [M, F, C] : kSizes) {
+    const LinearResults got = linear_results(fast, DType::f32, M, F, C);
+    const LinearResults want = linear_results(oracle_exec, DType::f32, M, F, C);
+    const std::string size = fmt::format("{} {} {}", M, F, C);
+    EXPECT_EQ(differs(got.y, want.y, kReduction), "") << size;
+    EXPECT_EQ(differs(got.residual_y, want.residual_y, kReduction), "") << size;
+    EXPECT_EQ(differs(got.gelu_y, want.gelu_y, kReduction), "") << size;
+    EXPECT_EQ(differs(got.pre, want.pre, kReduction), "") << size;
+    EXPECT_EQ(differs(got.dx, want.dx, kReduction), "") << size;
+    EXPECT_EQ(differs(got.dw, want.dw, kReduction), "") << size;
+    EXPECT_EQ(differs(got.dbias, want.dbias, kReduction), "") << size;
+  }
+}
+
+TEST(Linear, BitsDoNotDependOnThreads) {
+  for (const Sizes s : {Sizes{1, 17, 3}, Sizes{1000, 384, 127}, Sizes{700, 1536, 384}}) {
+    TestExec one(1);
+    const LinearResults want = linear_results(one, DType::f32, s.M, s.N, s.K);
+    for (const int threads : {2, 3, 5}) {
+      TestExec exec(threads);
+      const LinearResults got = linear_results(exec, DType::f32, s.M, s.N, s.K);
+      EXPECT_EQ(bits_differ(got.y, want.y), "") << threads;
+      EXPECT_EQ(bits_differ(got.residual_y, want.residual_y), "") << threads;
+      EXPECT_EQ(bits_differ(got.gelu_y, want.gelu_y), "") << threads;
+      EXPECT_EQ(bits_differ(got.pre, want.pre), "") << threads;
+      EXPECT_EQ(bits_differ(got.dx, want.dx), "") << threads;
+      EXPECT_EQ(bits_differ(got.dw, want.dw), "") << threads;
+      EXPECT_EQ(bits_differ(got.dbias, want.dbias), "") << threads;
+    }
+  }
+}
+
+TEST(Linear, EmptyArgumentsAreLeftOut) {
+  TestExec exec(2);
+  const Tensor x = random_tensor({65, 33}, 1), w = random_tensor({127, 33}, 2);
+  const Tensor bias = random_tensor({127}, 3), dy = random_tensor({65, 127}, 4);
+  Tensor with_pre({65, 127}), without_pre = poisoned_tensor({65, 127}), pre({65, 127});
+  linear_gelu_forward(exec, with_pre, pre, x, w, bias);
+  linear_gelu_forward(exec, without_pre, {}, x, w, bias);
+  EXPECT_EQ(bits_differ(without_pre, with_pre), "");
+
+  Tensor no_bias = poisoned_tensor({65, 127}), product({65, 127});
+  linear_forward(exec, no_bias, x, w, {});
+  matmul(exec, product, Transpose::no, x, Transpose::yes, w);
+  EXPECT_EQ(bits_differ(no_bias, product), "");
+
+  Tensor dx({65, 33}), dw({127, 33}), dw_alone({127, 33}), dbias({127});
+  linear_backward(exec, dx, dw, dbias, dy, x, w);
+  linear_backward(exec, {}, dw_alone, {}, dy, x, w);
+  EXPECT_EQ(bits_differ(dw_alone, dw), "");
+}
+
+TEST(Linear, ResidualMayBeTheOutput) {
+  TestExec exec(2);
+  const Tensor x = random_tensor({300, 33}, 1), w = random_tensor({65, 33}, 2);
+  const Tensor bias = random_tensor({65}, 3), residual = random_tensor({300, 65}, 4);
+  Tensor want({300, 65}), in_place = test::copy_of(residual);
+  linear_residual_forward(exec, want, x, w, bias, residual);
+  linear_residual_forward(exec, in_place, x, w, bias, in_place);
+  EXPECT_EQ(bits_differ(in_place, want), "");
+}
+
+}  // namespace
+}  // namespace mixspan
