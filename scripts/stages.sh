@@ -1,0 +1,68 @@
+# Sourced by the scripts: runs a script as named, timed stages.
+# shellcheck shell=bash
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+stage_names=()
+stage_seconds=()
+stage_states=()
+script_start=$SECONDS
+
+# How many compilers and tests run at a time.
+jobs() {
+  nproc
+}
+
+# stage NAME COMMAND...: runs the command under a heading and notes how long it took. Returns its status.
+stage() {
+  local name=$1 start=$SECONDS status=0
+  shift
+  printf '\n== %s\n' "$name"
+  # A subshell of its own, with errexit alive in it even where the caller tests the status.
+  set +e
+  (
+    set -e
+    "$@"
+  )
+  status=$?
+  set -e
+  stage_names+=("$name")
+  stage_seconds+=($((SECONDS - start)))
+  if [[ $status -eq 0 ]]; then stage_states+=(ok); else stage_states+=("failed ($status)"); fi
+  return "$status"
+}
+
+# One line a stage: what, how long, how it ended; then the sum.
+print_stages() {
+  local i
+  printf '\n%-40s %8s\n' stage seconds
+  for i in "${!stage_names[@]}"; do
+    printf '%-40s %8d  %s\n' "${stage_names[i]}" "${stage_seconds[i]}" "${stage_states[i]}"
+  done
+  printf '%-40s %8d\n' total $((SECONDS - script_start))
+}
+
+# configure PRESET: a build folder that was configured for another place is configured anew.
+configure() {
+  local build="$root/build/$1" home=
+  if [[ -f $build/CMakeCache.txt ]]; then
+    home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt")
+  fi
+  cd "$root"
+  if [[ -n $home && $home != "$root" ]]; then
+    rm -rf "$build"
+  fi
+  # Every run of cmake writes a log of a hundred lines; the last ones say what was found.
+  cmake --preset "$1"
+}
+
+# build PRESET [TARGET...]
+build() {
+  local preset=$1
+  shift
+  cd "$root"
+  if [[ $# -gt 0 ]]; then
+    cmake --build --preset "$preset" -j "$(jobs)" --target "$@"
+  else
+    cmake --build --preset "$preset" -j "$(jobs)"
+  fi
+}
