@@ -1,0 +1,20 @@
+# header_self_test: every header of the project compiles alone, and twice in a row. One tiny source for each, so that
+# ninja rebuilds only what changed; unoptimised, since nothing is run. Not part of `all`: a CTest builds it.
+
+set(headers "")
+foreach(folder core kernels parallel layers data experiments)
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/${folder}/*.h)
+  list(APPEND headers ${found})
+endforeach()
+
+set(sources "")
+foreach(header ${headers})
+  set(source ${CMAKE_BINARY_DIR}/header_self_test/${header}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"\n")
+  list(APPEND sources ${source})
+endforeach()
+
+add_library(header_self_test OBJECT EXCLUDE_FROM_ALL ${sources})
+# Only what a user of the libraries gets: a header that needs a private dependency of its library fails here.
+target_link_libraries(header_self_test PRIVATE mixspan_experiments mixspan_layers mixspan_data)
+target_compile_options(header_self_test PRIVATE -O0 -g0)
