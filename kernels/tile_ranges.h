@@ -1,0 +1,57 @@
+// Which tiles of the (query, key) plane a span needs. Everything follows from lo(): query i reads
+// keys [lo(i), i], lo(i) <= i, and lo never falls. A Span is any type with lo(i).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace mixspan {
+
+/// The whole numbers begin .. end-1.
+struct Range {
+  std::int64_t begin = 0, end = 0;
+
+  constexpr bool empty() const { return begin >= end; }
+  constexpr std::int64_t size() const { return empty() ? 0 : end - begin; }
+  friend bool operator==(Range, Range) = default;
+};
+
+constexpr Range intersection(Range a, Range b) {
+  return {std::max(a.begin, b.begin), std::min(a.end, b.end)};
+}
+
+/// The tiles of `tile` numbers each that hold at least one number of `range`.
+constexpr Range tiles_of(Range range, std::int64_t tile) {
+  if (range.empty()) return {0, 0};
+  return {range.begin / tile, (range.end - 1) / tile + 1};
+}
+
+/// The keys that at least one of `queries` (positions, not empty) reads. There are no gaps: the
+/// reach of query i + 1 begins at i + 1 or before.
+template <class Span>
+constexpr Range visible_keys(const Span& span, Range queries) {
+  return {span.lo(queries.begin), queries.end};
+}
+
+/// The queries below T that read at least one of `keys` (not empty); no gaps either.
+template <class Span>
+constexpr Range visible_queries(const Span& span, Range keys, std::int64_t T) {
+  std::int64_t begin = std::min(keys.begin, T), first = begin, last = T;
+  while (first < last) {  // the first query whose lo lies past the keys
+    const std::int64_t middle = first + (last - first) / 2;
+    if (span.lo(middle) < keys.end) {
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  return {begin, first};
+}
+
+/// True when each of `queries` reads each of `keys`: such a tile needs no mask.
+template <class Span>
+constexpr bool all_visible(const Span& span, Range queries, Range keys) {
+  return span.lo(queries.end - 1) <= keys.begin && keys.end - 1 <= queries.begin;
+}
+
+}  // namespace mixspan
