@@ -1,0 +1,16 @@
+// The loss of a model on rows it has not seen.
+#pragma once
+
+#include "core/exec.h"
+#include "data/loader.h"
+#include "experiments/run/metrics.h"
+#include "layers/model.h"
+
+namespace mixspan {
+
+/// Over all rows of `source`; losses also by equal `buckets` of the position in the text. The
+/// caller fills in step, tokens and data. Throws Error when a loss is not finite.
+EvalMetrics evaluate(const Exec&, const Model&, const EvaluationSource& source,
+                     std::int64_t buckets);
+
+}  // namespace mixspan
