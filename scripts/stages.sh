@@ -12,19 +12,13 @@ jobs() {
   nproc
 }
 
-# stage NAME COMMAND...: runs the command under a heading and notes how long it took. Returns its status.
+# stage NAME COMMAND...: runs the command under a heading and notes how long it took. Returns its status. A function
+# given here joins its steps with &&: bash ignores errexit in whatever runs under a test of its status.
 stage() {
   local name=$1 start=$SECONDS status=0
   shift
   printf '\n== %s\n' "$name"
-  # A subshell of its own, with errexit alive in it even where the caller tests the status.
-  set +e
-  (
-    set -e
-    "$@"
-  )
-  status=$?
-  set -e
+  ("$@") || status=$?
   stage_names+=("$name")
   stage_seconds+=($((SECONDS - start)))
   if [[ $status -eq 0 ]]; then stage_states+=(ok); else stage_states+=("failed ($status)"); fi
@@ -47,22 +41,13 @@ configure() {
   if [[ -f $build/CMakeCache.txt ]]; then
     home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt")
   fi
-  cd "$root"
   if [[ -n $home && $home != "$root" ]]; then
     rm -rf "$build"
   fi
-  # Every run of cmake writes a log of a hundred lines; the last ones say what was found.
-  cmake --preset "$1"
+  cd "$root" && cmake --preset "$1"
 }
 
-# build PRESET [TARGET...]
+# build PRESET [TARGET]
 build() {
-  local preset=$1
-  shift
-  cd "$root"
-  if [[ $# -gt 0 ]]; then
-    cmake --build --preset "$preset" -j "$(jobs)" --target "$@"
-  else
-    cmake --build --preset "$preset" -j "$(jobs)"
-  fi
+  cd "$root" && cmake --build --preset "$1" -j "$(jobs)" ${2:+--target "$2"}
 }
