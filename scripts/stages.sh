@@ -51,3 +51,13 @@ configure() {
 build() {
   cd "$root" && cmake --build --preset "$1" -j "$(jobs)" ${2:+--target "$2"}
 }
+
+# The program alone, optimised; ./mixspan is then a link to it.
+build_program() {
+  build cpu-release mixspan && link_program
+}
+
+link_program() {
+  [[ ! -x $root/build/cpu-release/experiments/mixspan ]] ||
+    ln -sfn build/cpu-release/experiments/mixspan "$root/mixspan"
+}
