@@ -59,16 +59,6 @@ std::string suggest_key(const ConfigSchema& schema, std::string_view key) {
   return fmt::format("[{}] has {}", section, names);
 }
 
-std::string suggest_choice(const std::vector<std::string>& choices, std::string_view got) {
-  if (got.size() > 100) return "";
-  for (const std::string& choice : choices) {
-    if (edit_distance(choice, got) <= std::min<std::size_t>(2, choice.size() / 3)) {
-      return fmt::format("; did you mean \"{}\"?", choice);
-    }
-  }
-  return "";
-}
-
 /// The value as the field's type: whole numbers are numbers too.
 std::optional<ConfigValue> convert(const ConfigSchema::Field& field,
                                    const std::optional<ConfigValue>& value) {
@@ -111,9 +101,7 @@ void assign(ConfigSchema::Field& field, const TomlEntry& entry, const std::strin
             const std::string& where) {
   const std::optional<ConfigValue> value = convert(field, entry.value);
   if (!value || !follows_rules(field.rules, *value)) {
-    const auto* text = entry.value ? std::get_if<std::string>(&*entry.value) : nullptr;
-    refuse("{}: wanted {}, got {}{}", at, wanted(field), entry.shown,
-           text == nullptr ? "" : suggest_choice(field.rules.one_of, *text));
+    refuse("{}: wanted {}, got {}", at, wanted(field), entry.shown);
   }
   const std::string wrong = checked(field.rules, *value);
   require(wrong.empty(), "{}: {}", at, wrong);

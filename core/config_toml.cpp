@@ -86,6 +86,9 @@ std::string explain(const toml::parse_error& error, std::string_view text) {
   if (what.find("cannot redefine") != std::string_view::npos) {
     return message + "; each key and each section can be given once";
   }
+  if (what.find("unescaped control characters") != std::string_view::npos) {
+    return "a text without its closing quote, or with a control character inside";
+  }
   const std::string_view line = trim(line_of(text, error.source().begin.line));
   const std::size_t equals = line.find('=');
   if (equals != std::string_view::npos && what.find("utf-8") == std::string_view::npos) {

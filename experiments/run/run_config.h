@@ -15,9 +15,9 @@ namespace mixspan {
 
 struct RunConfig {
   struct Data {
-    std::string train;  ///< a corpus file, or synthetic:TASK
-    std::string eval;   ///< "": the last eval_fraction of the training corpus
-    double eval_fraction = 0.01;
+    std::string train;            ///< a corpus file, or synthetic:TASK
+    std::string eval;             ///< "": the last eval_fraction of the training corpus
+    double eval_fraction = 0.05;  ///< see DataConfig; 0: none
     bool isolate_documents = false;
     friend bool operator==(const Data&, const Data&) = default;
   };

@@ -1,0 +1,240 @@
+#include "experiments/run/run_config.h"
+
+#include <charconv>
+
+#include "core/error.h"
+
+namespace mixspan {
+
+namespace {
+
+/// Whether this build can run on a GPU. There is no CUDA backend yet.
+constexpr bool kCudaBuild = false;
+
+constexpr const char* kSpans = "full, sliding:W, block:B or block-prev:B";
+constexpr const char* kDurations =
+    "seconds, or a time such as \"90s\", \"15m\", \"2h30m\", \"1d12h\"";
+
+std::string check_span(const ConfigValue& value) {
+  parse_span(std::get<std::string>(value));
+  return "";
+}
+
+std::string check_spans(const ConfigValue& value) {
+  for (const std::string& span : std::get<std::vector<std::string>>(value)) parse_span(span);
+  return "";
+}
+
+std::string check_max_time(const ConfigValue& value) {
+  const auto& text = std::get<std::string>(value);
+  if (!text.empty()) parse_duration(text);
+  return "";
+}
+
+void describe_model(ConfigSchema& schema, ModelConfig& m) {
+  schema.section("model", "What is trained: sizes, and which tokens each layer may look back at.");
+  schema.field("layers", &m.layers, "Transformer blocks.", {.min = 1, .max = 4096});
+  schema.field("width", &m.width, "Size of the hidden state.", {.min = 8, .max = 131072});
+  schema.field("heads", &m.heads,
+               "Attention heads; width / heads, the head size, is a multiple of 8 from 8 to 256.",
+               {.min = 1, .max = 4096});
+  schema.field("mlp_width", &m.mlp_width, "Hidden size of the MLP; 0 means 4 * width.",
+               {.min = 0, .max = 1048576});
+  schema.field("context", &m.context, "Tokens in a training sequence; the longest one.",
+               {.min = 2, .max = 16777216});
+  schema.field("vocab", &m.vocab, "Tokens in the vocabulary; 0 means the corpus's vocabulary.",
+               {.min = 0, .max = 16777216});
+  schema.field(
+      "span", &m.span,
+      "How far back a token looks in every layer that is not full: everything, the last W "
+      "tokens (itself included), its own block of B tokens, or its own and the one before.",
+      {.allowed = kSpans, .check = check_span});
+  schema.field("full_layers", &m.full_layers,
+               "The layers with full attention; layer 0 is next to the embeddings.",
+               {.allowed = "none, all, bottom:N, middle:N, top:N, spaced:N or a list such as "
+                           "\"0,3,5\""});
+  schema.field("spans", &m.spans,
+               "One span for each layer, layer 0 first; replaces span and full_layers.",
+               {.allowed = fmt::format("a list of spans, each {}", kSpans), .check = check_spans});
+  schema.field("attention_scale", &m.attention_scale,
+               "What scores are multiplied by: 1/sqrt(head size), or 1 as in GPT-Neo.",
+               {.one_of = {"inverse-sqrt", "one"}});
+  schema.field("qkv_bias", &m.qkv_bias,
+               "Biases on queries, keys and values: GPT-2 has them, GPT-Neo has not.");
+  schema.field("layer_norm_eps", &m.layer_norm_eps, "Added to the variance in layer norm.",
+               {.above = 0, .below = 1});
+  schema.field("init_std", &m.init_std, "Standard deviation of the initial weights.",
+               {.min = 0, .max = 10});
+  schema.field("recompute", &m.recompute,
+               "What backward computes again to save memory; the losses are the same.",
+               {.one_of = {"none", "selective", "full"}});
+}
+
+void describe_data(ConfigSchema& schema, RunConfig::Data& d) {
+  schema.section("data", "What the model learns from.");
+  schema.field("train", &d.train,
+               "A corpus made by `mixspan prepare`, or a task such as \"synthetic:recall\".",
+               {.required = true, .example = "\"corpus.h5\""});
+  schema.field("eval", &d.eval,
+               "Evaluation data, as in train; \"\" means what eval_fraction holds out.");
+  schema.field("eval_fraction", &d.eval_fraction,
+               "Share of the documents of train that is held out for evaluation.",
+               {.min = 0, .below = 1});
+  schema.field("isolate_documents", &d.isolate_documents,
+               "Whether a token never looks past the beginning of its own document.");
+}
+
+void describe_train(ConfigSchema& schema, RunConfig& c) {
+  RunConfig::Train& t = c.train;
+  schema.section("train", "How long, and in which pieces.");
+  schema.field("steps", &t.steps, "Updates of the weights.", {.min = 1});
+  schema.field("batch_tokens", &t.batch_tokens,
+               "Tokens in a step, over all ranks; a multiple of model.context.",
+               {.min = 1, .max = 1e12});
+  schema.field("micro_rows", &t.micro_rows,
+               "Sequences computed at a time: memory grows with it; divides the sequences of a "
+               "step. 0 means that the trainer chooses.",
+               {.min = 0});
+  schema.field("seed", &t.seed, "Of the initial weights and of the order of the data.", {.min = 0});
+  schema.field("max_grad_norm", &t.max_grad_norm,
+               "Longer gradients are scaled down to this norm; 0 means never.", {.min = 0});
+  schema.field("max_time", &t.max_time,
+               "After this long the run saves a checkpoint and stops with exit code 75; \"\" means "
+               "no limit.",
+               {.allowed = kDurations, .check = check_max_time});
+
+  RunConfig::Optimizer& o = c.optimizer;
+  schema.section("optimizer", "AdamW, and its learning rate over the steps.");
+  schema.field("lr", &o.lr, "The peak learning rate.", {.above = 0});
+  schema.field("beta1", &o.beta1, "Decay of the mean of gradients.", {.min = 0, .below = 1});
+  schema.field("beta2", &o.beta2, "Decay of the mean of squared gradients.",
+               {.min = 0, .below = 1});
+  schema.field("eps", &o.eps, "Added to the root of the mean square.", {.above = 0});
+  schema.field("weight_decay", &o.weight_decay, "Applied to matrices only.", {.min = 0});
+  schema.field("schedule", &o.schedule, "How the learning rate falls after the warm-up.",
+               {.one_of = {"cosine", "linear", "constant"}});
+  schema.field("warmup_steps", &o.warmup_steps, "Steps in which the learning rate rises.",
+               {.min = 0});
+  schema.field("final_lr_fraction", &o.final_lr_fraction,
+               "The last learning rate over the peak; a constant schedule ignores it.",
+               {.min = 0, .max = 1});
+}
+
+void describe_rest(ConfigSchema& schema, RunConfig& c) {
+  schema.section("parallel", "The mesh of ranks; their product is the number of ranks.");
+  schema.field("dp", &c.parallel.dp, "Parts of the batch.", {.min = 1});
+  schema.field("cp", &c.parallel.cp, "Parts of the sequence.", {.min = 1});
+  schema.field("tp", &c.parallel.tp, "Parts of heads, matrices and vocabulary.", {.min = 1});
+
+  schema.section("checkpoint", "What a stopped run goes on from.");
+  schema.field("every_steps", &c.checkpoint.every_steps,
+               "Steps between checkpoints; 0 means only at the end and on a signal.", {.min = 0});
+  schema.field("keep", &c.checkpoint.keep, "Newest checkpoints to keep; 0 means all.", {.min = 0});
+
+  schema.section("eval", "Loss on the evaluation data during training.");
+  schema.field("every_steps", &c.eval.every_steps,
+               "Steps between evaluations; 0 means only at the end.", {.min = 0});
+  schema.field("rows", &c.eval.rows,
+               "Sequences to evaluate on, spread evenly over the data; 0 means all.", {.min = 0});
+  schema.field("buckets", &c.eval.buckets,
+               "Equal parts of the context whose losses are reported apart.",
+               {.min = 1, .max = 1024});
+
+  schema.section("log", "What a run writes about itself.");
+  schema.field("every_steps", &c.log.every_steps, "Steps between lines of metrics.", {.min = 1});
+  schema.field("tensorboard", &c.log.tensorboard, "Whether to write TensorBoard event files.");
+  schema.field("trace", &c.log.trace,
+               "File in the run directory for a Chrome trace of the first steps; \"\" means none.");
+}
+
+/// "FILE:LINE" or "--set ..." of the key that the message begins with, else the file.
+std::string place_of(const ConfigSchema& schema, std::string_view message,
+                     const std::string& path) {
+  const ConfigSchema::Field* field = schema.find(message.substr(0, message.find_first_of(" :")));
+  return field == nullptr || field->where.empty() ? path : field->where;
+}
+
+}  // namespace
+
+ConfigSchema schema_of(RunConfig& config) {
+  ConfigSchema schema;
+  schema.field("device", &config.device, "Where the model is computed.",
+               {.one_of = {"cpu", "cuda"}});
+  describe_model(schema, config.model);
+  describe_data(schema, config.data);
+  describe_train(schema, config);
+  describe_rest(schema, config);
+  return schema;
+}
+
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+  RunConfig config;
+  ConfigSchema schema = schema_of(config);
+  schema.read_file(path);
+  for (const std::string& assignment : sets) schema.set(assignment);
+  schema.check_required(path.string());
+  try {
+    validate(config);
+  } catch (const InputError& error) {
+    refuse("{}: {}", place_of(schema, error.what(), path.string()), error.what());
+  }
+  return config;
+}
+
+void validate(const RunConfig& c) {
+  validate(c.model);
+  const std::int64_t tokens = c.train.batch_tokens, context = c.model.context;
+  require(tokens % context == 0,
+          "train.batch_tokens = {} is not a multiple of model.context = {}; wanted one, such as {}",
+          tokens, context, std::max<std::int64_t>(1, (tokens + context / 2) / context) * context);
+  require(c.train.micro_rows == 0 || c.batch_rows() % c.train.micro_rows == 0,
+          "train.micro_rows = {} does not divide the {} sequences of a step (train.batch_tokens / "
+          "model.context); wanted one that does, or 0",
+          c.train.micro_rows, c.batch_rows());
+  require(c.optimizer.warmup_steps <= c.train.steps,
+          "optimizer.warmup_steps = {} is more than train.steps = {}; wanted at most that",
+          c.optimizer.warmup_steps, c.train.steps);
+  require(c.eval.buckets <= context,
+          "eval.buckets = {} is more than the {} positions of model.context; wanted at most that",
+          c.eval.buckets, context);
+  const auto one_rank = [](const char* axis, std::int64_t size) {
+    require(size == 1, "parallel.{} = {}: this build trains on one rank; wanted 1", axis, size);
+  };
+  one_rank("dp", c.parallel.dp);
+  one_rank("cp", c.parallel.cp);
+  one_rank("tp", c.parallel.tp);
+  require(kCudaBuild || c.device != "cuda",
+          "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
+}
+
+std::string to_toml(const RunConfig& config) {
+  RunConfig copy = config;
+  return schema_of(copy).to_toml();
+}
+
+std::chrono::seconds parse_duration(std::string_view text) {
+  constexpr std::string_view kUnits = "dhms";
+  constexpr std::int64_t kSeconds[] = {86400, 3600, 60, 1};
+  constexpr std::int64_t kLongest = std::int64_t{100} * 366 * 86400;
+  std::int64_t total = 0;
+  std::size_t smallest_so_far = 0;
+  std::string_view rest = text;
+  const bool plain = text.find_first_not_of("0123456789") == std::string_view::npos;
+  while (!rest.empty()) {
+    std::int64_t n = -1;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), n);
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    const std::size_t unit = plain ? 3 : rest.empty() ? kUnits.npos : kUnits.find(rest[0]);
+    const bool good = error == std::errc{} && n >= 0 && n <= kLongest && unit != kUnits.npos &&
+                      unit >= smallest_so_far;
+    require(good, "time \"{}\": wanted {}", text, kDurations);
+    total += n * kSeconds[unit];
+    smallest_so_far = unit + 1;
+    rest.remove_prefix(plain ? 0 : 1);
+  }
+  require(total >= 1 && total <= kLongest, "time \"{}\": wanted {}, from 1 second to 100 years",
+          text, kDurations);
+  return std::chrono::seconds(total);
+}
+
+}  // namespace mixspan
