@@ -70,7 +70,7 @@ void describe_model(ConfigSchema& schema, ModelConfig& m) {
                {.one_of = {"none", "selective", "full"}});
 }
 
-void describe_data(ConfigSchema& schema, RunConfig::Data& d) {
+void describe_data(ConfigSchema& schema, DataConfig& d) {
   schema.section("data", "What the model learns from.");
   schema.field("train", &d.train,
                "A corpus made by `mixspan prepare`, or a task such as \"synthetic:recall\".",
@@ -113,8 +113,10 @@ void describe_train(ConfigSchema& schema, RunConfig& c) {
   schema.field("weight_decay", &o.weight_decay, "Applied to matrices only.", {.min = 0});
   schema.field("schedule", &o.schedule, "How the learning rate falls after the warm-up.",
                {.one_of = {"cosine", "linear", "constant"}});
-  schema.field("warmup_steps", &o.warmup_steps, "Steps in which the learning rate rises.",
-               {.min = 0});
+  schema.field(
+      "warmup_steps", &o.warmup_steps,
+      "Steps in which the learning rate rises; -1 means a tenth of the steps, at most 200.",
+      {.min = -1});
   schema.field("final_lr_fraction", &o.final_lr_fraction,
                "The last learning rate over the peak; a constant schedule ignores it.",
                {.min = 0, .max = 1});

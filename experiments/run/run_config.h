@@ -1,6 +1,7 @@
 // The configuration of one run: what `mixspan train` reads.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -9,18 +10,12 @@
 #include <vector>
 
 #include "core/config.h"
+#include "data/loader.h"
 #include "layers/model_config.h"
 
 namespace mixspan {
 
 struct RunConfig {
-  struct Data {
-    std::string train;            ///< a corpus file, or synthetic:TASK
-    std::string eval;             ///< "": the last eval_fraction of the training corpus
-    double eval_fraction = 0.05;  ///< see DataConfig; 0: none
-    bool isolate_documents = false;
-    friend bool operator==(const Data&, const Data&) = default;
-  };
   struct Train {
     std::int64_t steps = 1000;
     std::int64_t batch_tokens = 65536;  ///< of one step, over all ranks and micro-batches
@@ -36,7 +31,7 @@ struct RunConfig {
     double eps = 1e-8;
     double weight_decay = 0.1;
     std::string schedule = "cosine";  ///< or "linear", "constant"
-    std::int64_t warmup_steps = 100;
+    std::int64_t warmup_steps = -1;   ///< -1: chosen from the number of steps, see warmup()
     double final_lr_fraction = 0.1;
     friend bool operator==(const Optimizer&, const Optimizer&) = default;
   };
@@ -64,7 +59,7 @@ struct RunConfig {
 
   std::string device = "cpu";  ///< or "cuda"
   ModelConfig model;
-  Data data;
+  DataConfig data;
   Train train;
   Optimizer optimizer;
   Parallel parallel;
@@ -73,6 +68,11 @@ struct RunConfig {
   Log log;
 
   std::int64_t batch_rows() const { return train.batch_tokens / model.context; }
+  /// Warm-up steps: what optimizer.warmup_steps says, or a tenth of the steps, at most 200.
+  std::int64_t warmup() const {
+    return optimizer.warmup_steps >= 0 ? optimizer.warmup_steps
+                                       : std::min<std::int64_t>(200, train.steps / 10);
+  }
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 
