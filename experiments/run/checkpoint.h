@@ -76,6 +76,10 @@ struct NewestCheckpoint {
 /// over them unasked. A folder that does not exist holds none.
 NewestCheckpoint find_newest(const std::filesystem::path& folder);
 
+/// For a command that takes RUN|CHECKPOINT: a run's newest checkpoint, as above but refusing a run
+/// that has none; any other path as it is.
+NewestCheckpoint find_checkpoint(const std::filesystem::path& run_or_checkpoint);
+
 /// 16 hex digits over step, tokens, config, tokenizer and every tensor's name, dtype, shape and
 /// bits; not over the build. Equal digests mean equal training states.
 std::string content_digest(const std::filesystem::path& path);

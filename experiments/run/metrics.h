@@ -3,12 +3,13 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "experiments/run/append_file.h"
 
 namespace mixspan {
 
@@ -47,8 +48,8 @@ struct EvalMetrics {
   std::vector<PositionLoss> by_position;
 };
 
-/// One line without its line end, keys in the order of the struct, numbers as short as they can be
-/// and still read back to the same bits. JSON has no NaN or infinity: they become null.
+/// One line without its line end, keys in the order of the struct; numbers read back to the same
+/// bits. JSON has no NaN or infinity: they become null.
 std::string to_json(const TrainMetrics& metrics);
 std::string to_json(const EvalMetrics& metrics);  ///< adds "perplexity" = exp(loss)
 
@@ -64,20 +65,16 @@ class MetricsWriter {
   /// Keeps the lines of steps <= last_step and drops what came after it: later steps, half a line.
   /// Give the step of the checkpoint that the run continues from, -1 for a fresh start.
   MetricsWriter(const std::filesystem::path& file, std::int64_t last_step);
-  ~MetricsWriter();
-  MetricsWriter(const MetricsWriter&) = delete;
-  MetricsWriter& operator=(const MetricsWriter&) = delete;
 
   /// Appends and flushes to the kernel: a killed process loses nothing.
   void write(const TrainMetrics& metrics) { write_line(to_json(metrics)); }
   void write(const EvalMetrics& metrics) { write_line(to_json(metrics)); }
   void write_line(std::string_view json);
   /// Makes what was written survive a crash of the machine.
-  void sync();
+  void sync() { file_.sync(); }
 
  private:
-  std::filesystem::path path_;
-  int fd_ = -1;
+  AppendFile file_;
 };
 
 }  // namespace mixspan

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "experiments/run/append_file.h"
 #include "experiments/run/lease.h"
 #include "experiments/run/status.h"
 
@@ -24,7 +25,9 @@ struct RunDirectoryOptions {
 };
 
 /// Opens DIR or makes it, and holds its lease until destroyed. Refuses a folder that holds a run
-/// with another config, one that another live process writes, and one that is no run directory.
+/// with another config, and one that another live process writes; a refusal changes no file. Where
+/// the run is finished it writes nothing but the lease. A run that is destroyed while running or
+/// saving, because something threw, has failed.
 class RunDirectory {
  public:
   explicit RunDirectory(const RunDirectoryOptions& options);
@@ -44,7 +47,8 @@ class RunDirectory {
   /// Throws LeaseLost when another writer took the run over. Call before each publish.
   void check_lease() const { lease_.check(); }
 
-  /// Writes status.json at once.
+  /// Writes status.json at once. Like all that writes here, it throws LeaseLost rather than
+  /// overwrite what a newer writer says.
   void set_state(RunState state, std::string_view last_error = {});
   /// Notes the step; writes status.json when the last writing is a second old.
   void heartbeat(std::int64_t step);
@@ -54,12 +58,11 @@ class RunDirectory {
   void write_result(std::string_view json);
 
  private:
-  void put_config(const RunDirectoryOptions& options);
   std::filesystem::path path_;
-  Lease lease_;
   RunStatus status_;
+  Lease lease_;
   std::chrono::steady_clock::time_point status_written_;
-  int log_fd_ = -1;
+  AppendFile log_;
 };
 
 }  // namespace mixspan

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "experiments/run/append_file.h"
+
 namespace mixspan {
 
 /// CRC-32C (Castagnoli), as in RFC 3720 B.4.
@@ -16,7 +18,7 @@ std::string tfrecord(std::string_view bytes);
 
 /// Serialised tensorflow.Event messages (tensorflow/core/util/event.proto).
 std::string version_event(double wall_time);
-/// Says that the run starts (again) after `step`: a reader forgets what it has of later steps.
+/// Says that the run starts (again) with `step`: a reader forgets what it has of it and later ones.
 std::string start_event(double wall_time, std::int64_t step);
 std::string scalar_event(double wall_time, std::int64_t step, std::string_view tag, float value);
 
@@ -25,17 +27,12 @@ class TensorBoardWriter {
  public:
   /// `last_step` as for MetricsWriter.
   TensorBoardWriter(const std::filesystem::path& folder, std::int64_t last_step);
-  ~TensorBoardWriter();
-  TensorBoardWriter(const TensorBoardWriter&) = delete;
-  TensorBoardWriter& operator=(const TensorBoardWriter&) = delete;
-
   void scalar(std::string_view tag, double value, std::int64_t step);
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  void write(std::string_view event);
   std::filesystem::path path_;
-  int fd_ = -1;
+  AppendFile file_;
 };
 
 }  // namespace mixspan

@@ -1,0 +1,60 @@
+#include "experiments/run/stop_signal.h"
+
+#include <atomic>
+
+#include "core/error.h"
+
+namespace mixspan {
+
+namespace {
+
+// A handler gets no argument of ours, so its flag must be static. Lock-free atomics are the other
+// type, beside sig_atomic_t, that a handler may write, and other threads may read them.
+std::atomic<int> first_signal{0};
+std::atomic<bool> one_lives{false};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+extern "C" void note_signal(int signal) {
+  int none = 0;
+  first_signal.compare_exchange_strong(none, signal);
+  if (signal != SIGINT) return;
+  struct sigaction ends {};  // the next Ctrl-C is for somebody who does not want to wait
+  ends.sa_handler = SIG_DFL;
+  sigaction(SIGINT, &ends, nullptr);
+}
+
+}  // namespace
+
+StopSignal::StopSignal() {
+  check(!one_lives.exchange(true), "there is a StopSignal already, and signals have one owner");
+  first_signal = 0;
+  struct sigaction note {};
+  note.sa_handler = note_signal;
+  note.sa_flags = SA_RESTART;  // reads and writes under way must not fail
+  sigemptyset(&note.sa_mask);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &note, &before_[i]);
+}
+
+StopSignal::~StopSignal() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  one_lives = false;
+}
+
+int StopSignal::requested() const { return first_signal; }
+
+std::string signal_name(int signal) {
+  switch (signal) {
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGINT:
+      return "SIGINT";
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    default:
+      return fmt::format("signal {}", signal);
+  }
+}
+
+}  // namespace mixspan
