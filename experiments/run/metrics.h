@@ -24,7 +24,7 @@ struct TrainMetrics {
   double grad_norm = 0;     ///< before clipping
   double lr = 0;
   double tokens_per_s = 0;
-  std::optional<double> mfu;  ///< null where no peak is known
+  std::optional<double> mfu = {};  ///< null where no peak is known
   double step_ms = 0;
   std::int64_t memory_bytes = 0;
   CommBytes comm_bytes;
@@ -42,10 +42,10 @@ struct EvalMetrics {
   std::string data;         ///< what it was measured on
   std::int64_t context = 0;
   std::int64_t targets = 0;
-  double loss = 0;                      ///< mean over targets, nats
-  std::optional<double> bits_per_byte;  ///< where the tokens stand for bytes of text
-  std::optional<double> accuracy;       ///< share of targets that were the likeliest token
-  std::vector<PositionLoss> by_position;
+  double loss = 0;                           ///< mean over targets, nats
+  std::optional<double> bits_per_byte = {};  ///< where the tokens stand for bytes of text
+  std::optional<double> accuracy = {};       ///< share of targets that were the likeliest token
+  std::vector<PositionLoss> by_position = {};
 };
 
 /// One line without its line end, keys in the order of the struct; numbers read back to the same

@@ -13,7 +13,7 @@ struct Progress {
   std::int64_t step = 0, steps = 0;
   double loss = 0, grad_norm = 0, lr = 0;
   double tokens_per_s = 0;
-  std::optional<double> mfu;  ///< a fraction; absent where no peak is known
+  std::optional<double> mfu = {};  ///< a fraction; absent where no peak is known
   std::int64_t memory_bytes = 0;
   double eta_s = 0;  ///< negative or not finite: not known yet
 };
