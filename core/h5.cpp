@@ -96,6 +96,18 @@ std::vector<hsize_t> chunk_of(std::vector<hsize_t> dims, std::size_t width) {
   return dims;
 }
 
+// Without times, equal contents give equal files. The library's own making of parent groups cannot
+// be told so, so each prefix is made by hand.
+void make_groups(hid_t file, const std::string& name) {
+  const Handle make(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
+  H5Pset_obj_track_times(make, false);
+  for (std::size_t at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1)) {
+    const std::string group = name.substr(0, at);
+    if (group.empty() || H5Lexists(file, group.c_str(), H5P_DEFAULT) > 0) continue;
+    const Handle made(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, make, H5P_DEFAULT), H5Gclose);
+  }
+}
+
 hid_t make_dataset(hid_t file, const std::string& name, DType dtype,
                    const std::vector<hsize_t>& dims, bool extendable) {
   const std::vector<hsize_t> limit(dims.size(), H5S_UNLIMITED);
@@ -103,14 +115,14 @@ hid_t make_dataset(hid_t file, const std::string& name, DType dtype,
                                       extendable ? limit.data() : nullptr),
                      H5Sclose);
   const Handle make(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-  const Handle link(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link, 1);
+  make_groups(file, name);
   std::vector<hsize_t> chunk = chunk_of(dims, size_of(dtype));
   if (extendable) chunk = {kChunkBytes / size_of(dtype)};
   H5Pset_chunk(make, static_cast<int>(chunk.size()), chunk.data());
   H5Pset_fletcher32(make);
+  H5Pset_obj_track_times(make, false);
   H5Pset_fill_time(make, H5D_FILL_TIME_NEVER);
-  return H5Dcreate2(file, name.c_str(), native_type(dtype), space, link, make, H5P_DEFAULT);
+  return H5Dcreate2(file, name.c_str(), native_type(dtype), space, H5P_DEFAULT, make, H5P_DEFAULT);
 }
 
 }  // namespace
@@ -134,7 +146,9 @@ H5File H5File::create(const std::filesystem::path& path) {
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   // The 1.10 format checksums its metadata; the older one reads flipped bits as wrong numbers.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
-  const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  const Handle make(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(make, false);
+  const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, make, access);
   check_ok(id, path, "cannot be created", false);
   return H5File(path, id, true);
 }

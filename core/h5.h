@@ -13,8 +13,8 @@ namespace mixspan {
 
 /// One open file. Everything written is checksummed (fletcher32 on data, version 1.10 metadata), so
 /// a flipped bit shows as an error when it is read, never as a wrong number. Names are paths such
-/// as "model/wte.weight"; groups are made as needed. A file being written is worthless until
-/// close().
+/// as "model/wte.weight"; groups are made as needed. Equal writes give files of equal bytes. A file
+/// being written is worthless until close().
 class H5File {
  public:
   /// Replaces what was there.
