@@ -19,7 +19,7 @@ class Tracer {
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kNameBytes = 40;  ///< longer names are cut
 
-  /// `rank` is shown as the process. An event takes sizeof(Event) bytes (72).
+  /// `rank` is shown as the process. An event takes 64 bytes.
   explicit Tracer(int rank = 0, std::size_t max_events = 200'000);
 
   /// Thread-safe and lock-free.

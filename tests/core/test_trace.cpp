@@ -1,0 +1,111 @@
+// Traces: what is recorded from many threads, within fixed memory.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "core/trace.h"
+#include "tests/support/fixture.h"
+
+namespace mixspan {
+namespace {
+
+using nlohmann::json;
+
+/// The complete events of a trace.
+std::vector<json> ranges(const json& trace) {
+  std::vector<json> found;
+  for (const json& event : trace.at("traceEvents")) {
+    if (event.at("ph") == "X") found.push_back(event);
+  }
+  return found;
+}
+
+TEST(Trace, NestsRangesAndTimesThem) {
+  Tracer tracer(3);
+  {
+    const TraceRange outer(&tracer, "outer");
+    const TraceRange inner(&tracer, "in \"ner\"\n");
+  }
+  const json trace = json::parse(tracer.json());
+  const std::vector<json> found = ranges(trace);
+  ASSERT_EQ(found.size(), 2u);
+  const json &inner = found[0], &outer = found[1];  // the inner range ends first
+  EXPECT_EQ(inner.at("name"), "in \"ner\"\n");
+  EXPECT_EQ(outer.at("name"), "outer");
+  EXPECT_EQ(outer.at("pid"), 3);
+  EXPECT_EQ(inner.at("tid"), outer.at("tid"));
+  const double begin = outer.at("ts"), end = begin + outer.at("dur").get<double>();
+  EXPECT_GE(begin, 0.0);
+  EXPECT_GE(inner.at("ts").get<double>(), begin);
+  EXPECT_LE(inner.at("ts").get<double>() + inner.at("dur").get<double>(), end + 1e-3);
+  EXPECT_EQ(trace.at("traceEvents")[0].at("args").at("name"), "rank 3");
+}
+
+TEST(Trace, RecordsGivenTimesInMicroseconds) {
+  Tracer tracer;
+  const auto now = Tracer::Clock::now();
+  tracer.add("x", now, now + std::chrono::nanoseconds(1'234'567));
+  EXPECT_DOUBLE_EQ(ranges(json::parse(tracer.json())).at(0).at("dur").get<double>(), 1234.567);
+}
+
+TEST(Trace, DropsWhatHasNoRoomAndSaysSo) {
+  Tracer tracer(0, 3);
+  for (int i = 0; i < 10; ++i) TraceRange(&tracer, std::to_string(i));
+  EXPECT_EQ(tracer.events(), 3u);
+  EXPECT_EQ(tracer.dropped(), 7u);
+  const json trace = json::parse(tracer.json());
+  const std::vector<json> found = ranges(trace);
+  ASSERT_EQ(found.size(), 3u);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(found[static_cast<std::size_t>(i)].at("name"), std::to_string(i));
+  EXPECT_EQ(trace.at("otherData").at("dropped_events"), 7);
+}
+
+TEST(Trace, CutsLongNamesAndMendsBrokenOnes) {
+  Tracer tracer;
+  const std::string name = std::string(Tracer::kNameBytes - 1, 'x') + "\u00e9\u00e9";
+  { const TraceRange range(&tracer, name); }
+  { const TraceRange range(&tracer, "\xff"); }
+  const std::vector<json> found = ranges(json::parse(tracer.json()));
+  EXPECT_EQ(found.at(0).at("name"), std::string(Tracer::kNameBytes - 1, 'x') + "\ufffd");
+  EXPECT_EQ(found.at(1).at("name"), "\ufffd");
+}
+
+TEST(Trace, TakesEventsFromManyThreadsWhileItIsRead) {
+  constexpr int kThreads = 4, kEach = 2000;
+  Tracer tracer(0, kThreads * kEach - 100);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&tracer, t] {
+      const std::string name = "thread " + std::to_string(t);
+      for (int i = 0; i < kEach; ++i) const TraceRange range(&tracer, name);
+    });
+  }
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(json::accept(tracer.json()));
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(tracer.events(), std::size_t{kThreads * kEach - 100});
+  EXPECT_EQ(tracer.dropped(), 100u);
+  std::map<std::string, std::set<int>> thread_of;
+  std::size_t count = 0;
+  for (const json& event : ranges(json::parse(tracer.json()))) {
+    thread_of[event.at("name")].insert(event.at("tid").get<int>());
+    ++count;
+  }
+  EXPECT_EQ(count, tracer.events());
+  for (const auto& [name, ids] : thread_of) EXPECT_EQ(ids.size(), 1u) << name;
+}
+
+TEST(Trace, IsWrittenInOneStep) {
+  const test::ScratchFolder scratch;
+  Tracer tracer;
+  { const TraceRange range(&tracer, "a"); }
+  tracer.write(scratch / "trace.json");
+  EXPECT_EQ(test::read_file(scratch / "trace.json"), tracer.json());
+  EXPECT_FALSE(std::filesystem::exists(scratch / "trace.json.tmp"));
+}
+
+}  // namespace
+}  // namespace mixspan
