@@ -1,0 +1,248 @@
+// Backward: each task takes a segment of queries of one key/value head through the keys. It owns
+// dq of its queries. dk and dv of a tile of keys go straight to the output when one segment alone
+// reads the tile; else each segment writes its part, and the parts are added in the segments'
+// order.
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include "kernels/attention_passes.h"
+
+namespace mixspan::attention {
+
+namespace {
+
+// As few segments as give the threads enough to share: more of them mean more parts to add. From
+// the shapes alone.
+Segments backward_segments(const Sizes& s) {
+  constexpr std::int64_t kFewestRows = 256, kMost = 8, kTasks = 64;
+  const std::int64_t heads = s.B * s.K;
+  const std::int64_t wanted = std::clamp((kTasks + heads - 1) / heads, std::int64_t{1}, kMost);
+  const std::int64_t even = (s.Tq + wanted - 1) / wanted;
+  const std::int64_t rows = std::max((even + kTileRows - 1) / kTileRows * kTileRows, kFewestRows);
+  return {rows, (s.Tq + rows - 1) / rows};
+}
+
+struct Work {
+  float *keys_t, *values_t, *keys, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse, *delta;
+  std::int64_t floats;
+
+  Work(float* begin, const Sizes& s, const Segments& segments) {
+    Pieces pieces(begin);
+    const std::int64_t rows = segments.rows * s.group, copied = s.padded == s.H ? 0 : s.padded;
+    keys_t = pieces.take(s.H * kTileStride);
+    values_t = pieces.take(s.H * kTileStride);
+    keys = pieces.take(kTileKeys * copied);
+    weights = pieces.take(kTileRows * kTileStride);
+    dscores = pieces.take(kTileRows * kTileStride);
+    dk = pieces.take(kTileKeys * s.padded);
+    dv = pieces.take(kTileKeys * s.padded);
+    q = pieces.take(rows * copied);
+    do_ = pieces.take(rows * copied);
+    dq = pieces.take(rows * s.padded);
+    lse = pieces.take(rows);
+    delta = pieces.take(rows);
+    floats = pieces.taken();
+  }
+};
+
+class Backward {
+ public:
+  Backward(const BackwardPass& pass, const TileKernels& kernels)
+      : pass_(pass),
+        kernels_(kernels),
+        sizes_(pass.q, pass.k, kernels.lanes),
+        segments_(backward_segments(sizes_)),
+        part_floats_(kTileKeys * sizes_.padded) {}
+
+  void run(const Exec& ex) {
+    auto scope = ex.scratch.scope();
+    const Reaches reaches(ex.scratch, pass_.rule, sizes_.B, sizes_.Tk);
+    allocate_parts(ex.scratch, reaches);
+    const std::int64_t floats = Work(nullptr, sizes_, segments_).floats;
+    float* memory =
+        ex.scratch.allocate("attention backward", {ex.threads.size(), floats}).data<float>();
+    ex.threads.for_each(sizes_.B * sizes_.K * segments_.count, [&](std::int64_t item, int worker) {
+      const Task task(item, sizes_, segments_);
+      segment(task, reaches.of(task.b), Work(memory + worker * floats, sizes_, segments_));
+    });
+    if (segments_.count == 1) return;
+    const std::int64_t tiles = (sizes_.Tk + kTileKeys - 1) / kTileKeys;
+    ex.threads.for_each(sizes_.B * sizes_.K * tiles, [&](std::int64_t item, int worker) {
+      const std::int64_t b = item / tiles / sizes_.K;
+      add_parts(b, item / tiles % sizes_.K, item % tiles, reaches.of(b),
+                Work(memory + worker * floats, sizes_, segments_));
+    });
+  }
+
+ private:
+  Range queries_of(std::int64_t s) const { return segments_.range(s, sizes_.Tq); }
+  Range keys_of(std::int64_t tile) const {
+    return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
+  }
+  Range key_tiles(Reach reach, std::int64_t s) const {
+    return tiles_of(visible_keys(reach, queries_of(s)), kTileKeys);
+  }
+  // The segments that read a tile of keys.
+  Range readers(Reach reach, std::int64_t tile) const {
+    return tiles_of(visible_queries(reach, keys_of(tile), sizes_.Tq), segments_.rows);
+  }
+
+  // Each (segment, tile of keys it reads) has a place for its part of dk and, behind it, dv. Places
+  // of tiles with one reader stay untouched, so they cost no memory.
+  void allocate_parts(Arena& scratch, const Reaches& reaches) {
+    const std::int64_t sequences = pass_.rule.document_start.empty() ? 1 : sizes_.B;
+    View begins = scratch.allocate("attention parts", {sizes_.B, segments_.count}, DType::i64);
+    part_begins_ = begins.data<std::int64_t>();
+    std::int64_t most = 0;
+    for (std::int64_t b = 0; b < sizes_.B; ++b) {
+      std::int64_t places = 0;
+      for (std::int64_t s = 0; s < segments_.count; ++s) {
+        const Range tiles = key_tiles(reaches.of(b < sequences ? b : 0), s);
+        part_begins_[b * segments_.count + s] = places - tiles.begin;
+        places += tiles.size();
+      }
+      most = std::max(most, places);
+    }
+    parts_per_head_ = segments_.count == 1 ? 0 : most;
+    parts_ =
+        scratch.allocate("attention parts", {sizes_.B, sizes_.K, parts_per_head_, 2, part_floats_})
+            .data<float>();
+  }
+  float* part(std::int64_t b, std::int64_t head, std::int64_t s, std::int64_t tile) const {
+    const std::int64_t place = part_begins_[b * segments_.count + s] + tile;
+    return parts_ + ((b * sizes_.K + head) * parts_per_head_ + place) * 2 * part_floats_;
+  }
+
+  void segment(const Task& task, Reach reach, const Work& w) {
+    const Range queries = queries_of(task.segment);
+    const std::int64_t all_rows = segments_.rows * sizes_.group;
+    std::memset(w.dq, 0, static_cast<std::size_t>(all_rows * sizes_.padded) * sizeof(float));
+    for (std::int64_t g = 0; g < sizes_.group; ++g) prepare_rows(task, w, g, queries);
+    const Range tiles = key_tiles(reach, task.segment);
+    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      Work to = w;
+      const bool alone = readers(reach, tile).size() == 1;
+      if (!alone) {
+        to.dk = part(task.b, task.head, task.segment, tile);
+        to.dv = to.dk + part_floats_;
+      }
+      key_tile(task, reach, to, queries, keys_of(tile));
+      if (alone) {
+        store_rows(pass_.dk, task.b, task.head, keys_of(tile), w.dk, sizes_);
+        store_rows(pass_.dv, task.b, task.head, keys_of(tile), w.dv, sizes_);
+      }
+    }
+    for (std::int64_t g = 0; g < sizes_.group; ++g) {
+      store_rows(pass_.dq, task.b, task.head * sizes_.group + g, queries,
+                 w.dq + g * segments_.rows * sizes_.padded, sizes_);
+    }
+  }
+
+  // lse in log2 units, delta, and padded copies where H does not fill whole vectors.
+  void prepare_rows(const Task& task, const Work& w, std::int64_t g, Range queries) {
+    const std::int64_t n = task.head * sizes_.group + g, at = g * segments_.rows;
+    const auto count = static_cast<int>(queries.size());
+    const ConstView& lse = pass_.lse;
+    const float* from = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
+    for (std::int64_t r = 0; r < count; ++r) {
+      w.lse[at + r] = static_cast<float>(from[queries.begin + r] * std::numbers::log2e);
+    }
+    const Rows do_ = rows_of(pass_.do_, task.b, n).from(queries.begin);
+    kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(queries.begin), count,
+                  static_cast<int>(sizes_.H));
+    padded_rows(do_, count, sizes_, w.do_ + at * sizes_.padded);
+    padded_rows(rows_of(pass_.q, task.b, n).from(queries.begin), count, sizes_,
+                w.q + at * sizes_.padded);
+  }
+
+  void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
+    const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
+    const Rows k = rows_of(pass_.k, task.b, task.head).from(keys.begin);
+    kernels_.transpose(w.keys_t, k, count, head,
+                       static_cast<float>(pass_.rule.scale * std::numbers::log2e));
+    kernels_.transpose(w.values_t, rows_of(pass_.v, task.b, task.head).from(keys.begin), count,
+                       head, 1.0f);
+    std::memset(w.dk, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
+    std::memset(w.dv, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
+    const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tq), queries);
+    const Range row_tiles =
+        tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+    RowEdges edges;
+    BackwardTile tile = tile_of(w, count);
+    tile.edges = &edges;
+    tile.k = padded_rows(k, count, sizes_, w.keys);
+    for (std::int64_t m = row_tiles.begin; m < row_tiles.end; ++m) {
+      const std::int64_t first = queries.begin + m * kTileRows;
+      const Range tile_queries{first, std::min(first + kTileRows, queries.end)};
+      find_edges(edges, reach, tile_queries, keys);
+      for (std::int64_t g = 0; g < sizes_.group; ++g) {
+        set_rows(tile, task, w, g, queries.begin, tile_queries);
+        kernels_.backward(tile);
+      }
+    }
+  }
+
+  BackwardTile tile_of(const Work& w, int keys) const {
+    BackwardTile tile{};
+    tile.keys = keys;
+    tile.head = static_cast<int>(sizes_.H);
+    tile.padded = static_cast<int>(sizes_.padded);
+    tile.scale = pass_.rule.scale;
+    tile.keys_t = w.keys_t;
+    tile.values_t = w.values_t;
+    tile.weights = w.weights;
+    tile.dscores = w.dscores;
+    tile.dk = w.dk;
+    tile.dv = w.dv;
+    return tile;
+  }
+
+  void set_rows(BackwardTile& tile, const Task& task, const Work& w, std::int64_t g,
+                std::int64_t segment_begin, Range queries) const {
+    const std::int64_t n = task.head * sizes_.group + g;
+    const std::int64_t at = g * segments_.rows + queries.begin - segment_begin;
+    tile.rows = static_cast<int>(queries.size());
+    tile.q = rows_of(pass_.q, task.b, n).from(queries.begin);
+    tile.do_ = rows_of(pass_.do_, task.b, n).from(queries.begin);
+    if (sizes_.padded != sizes_.H) {
+      tile.q = {w.q + at * sizes_.padded, sizes_.padded};
+      tile.do_ = {w.do_ + at * sizes_.padded, sizes_.padded};
+    }
+    tile.lse = w.lse + at;
+    tile.delta = w.delta + at;
+    tile.dq = w.dq + at * sizes_.padded;
+  }
+
+  void add_parts(std::int64_t b, std::int64_t head, std::int64_t tile, Reach reach, const Work& w) {
+    const Range from = readers(reach, tile);
+    if (from.size() <= 1) return;
+    const std::int64_t used = keys_of(tile).size() * sizes_.padded;
+    for (const std::int64_t behind : {std::int64_t{0}, part_floats_}) {
+      std::memcpy(w.dk, part(b, head, from.begin, tile) + behind,
+                  static_cast<std::size_t>(used) * sizeof(float));
+      for (std::int64_t s = from.begin + 1; s < from.end; ++s) {
+        const float* more = part(b, head, s, tile) + behind;
+        for (std::int64_t i = 0; i < used; ++i) w.dk[i] += more[i];
+      }
+      store_rows(behind == 0 ? pass_.dk : pass_.dv, b, head, keys_of(tile), w.dk, sizes_);
+    }
+  }
+
+  const BackwardPass& pass_;
+  const TileKernels& kernels_;
+  Sizes sizes_;
+  Segments segments_;
+  std::int64_t part_floats_;
+  std::int64_t parts_per_head_ = 0;
+  std::int64_t* part_begins_ = nullptr;
+  float* parts_ = nullptr;
+};
+
+}  // namespace
+
+void run_backward(const Exec& ex, const BackwardPass& pass, const TileKernels& kernels) {
+  Backward(pass, kernels).run(ex);
+}
+
+}  // namespace mixspan::attention

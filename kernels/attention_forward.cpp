@@ -1,0 +1,154 @@
+// Forward: each task takes a segment of queries of one key/value head through the keys, tile by
+// tile, so that a tile of keys is transposed once for all queries and query heads that read it.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numbers>
+
+#include "kernels/attention_passes.h"
+
+namespace mixspan::attention {
+
+namespace {
+
+// Long enough to use a transposed tile often, short enough that o stays in the second-level cache;
+// shorter where there are few heads to share among threads. From the shapes alone.
+Segments forward_segments(const Sizes& s) {
+  constexpr std::int64_t kMostRows = 512, kTasks = 64;
+  const std::int64_t wanted = (s.Tq * s.B * s.K + kTasks - 1) / kTasks;
+  const std::int64_t rows = std::clamp((wanted + kTileRows - 1) / kTileRows * kTileRows,
+                                       std::int64_t{kTileRows}, kMostRows);
+  return {rows, (s.Tq + rows - 1) / rows};
+}
+
+// One worker's memory.
+struct Work {
+  float *keys_t, *values, *scores, *o, *largest, *sums, *totals;
+  std::int64_t floats;
+
+  Work(float* begin, const Sizes& s, const Segments& segments, int lanes) {
+    Pieces pieces(begin);
+    const std::int64_t rows = segments.rows * s.group;
+    keys_t = pieces.take(s.H * kTileStride);
+    values = pieces.take(kTileKeys * s.padded);
+    scores = pieces.take(kTileRows * kTileStride);
+    o = pieces.take(rows * s.padded);
+    largest = pieces.take(rows);
+    sums = pieces.take(rows * lanes);
+    totals = pieces.take(rows);
+    floats = pieces.taken();
+  }
+};
+
+class Forward {
+ public:
+  Forward(const ForwardPass& pass, const TileKernels& kernels)
+      : pass_(pass),
+        kernels_(kernels),
+        sizes_(pass.q, pass.k, kernels.lanes),
+        segments_(forward_segments(sizes_)) {}
+
+  void run(const Exec& ex) {
+    auto scope = ex.scratch.scope();
+    const Reaches reaches(ex.scratch, pass_.rule, sizes_.B, sizes_.Tk);
+    const std::int64_t floats = work(nullptr).floats;
+    float* memory =
+        ex.scratch.allocate("attention forward", {ex.threads.size(), floats}).data<float>();
+    ex.threads.for_each(sizes_.B * sizes_.K * segments_.count, [&](std::int64_t item, int worker) {
+      const Task task(item, sizes_, segments_);
+      segment(task, reaches.of(task.b), work(memory + worker * floats));
+    });
+  }
+
+ private:
+  Work work(float* begin) const { return Work(begin, sizes_, segments_, kernels_.lanes); }
+
+  void segment(const Task& task, Reach reach, const Work& w) {
+    const Range rows = segments_.range(task.segment, sizes_.Tq);
+    const Range queries{rows.begin + sizes_.offset, rows.end + sizes_.offset};
+    const std::int64_t all_rows = segments_.rows * sizes_.group;
+    std::memset(w.o, 0, static_cast<std::size_t>(all_rows * sizes_.padded) * sizeof(float));
+    std::memset(w.sums, 0, static_cast<std::size_t>(all_rows * kernels_.lanes) * sizeof(float));
+    std::fill(w.largest, w.largest + all_rows, std::numeric_limits<float>::lowest());
+
+    const Range tiles = tiles_of(visible_keys(reach, queries), kTileKeys);
+    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      const Range keys{tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
+      key_tile(task, reach, w, queries, keys);
+    }
+    finish(task, w, rows);
+  }
+
+  void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
+    const auto count = static_cast<int>(keys.size());
+    kernels_.transpose(w.keys_t, rows_of(pass_.k, task.b, task.head).from(keys.begin), count,
+                       static_cast<int>(sizes_.H),
+                       static_cast<float>(pass_.rule.scale * std::numbers::log2e));
+    const Rows values =
+        padded_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
+    const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tk), queries);
+    if (seeing.empty()) return;
+    // Tiles of rows are counted from the segment's first row.
+    const Range row_tiles =
+        tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+    RowEdges edges;
+    for (std::int64_t m = row_tiles.begin; m < row_tiles.end; ++m) {
+      const std::int64_t first = m * kTileRows;
+      const Range tile_queries{queries.begin + first,
+                               std::min(queries.begin + first + kTileRows, queries.end)};
+      find_edges(edges, reach, tile_queries, keys);
+      for (std::int64_t g = 0; g < sizes_.group; ++g) {
+        ForwardTile tile = tile_of(w, g, first, static_cast<int>(tile_queries.size()));
+        tile.keys = count;
+        tile.edges = &edges;
+        tile.q = rows_of(pass_.q, task.b, task.head * sizes_.group + g)
+                     .from(tile_queries.begin - sizes_.offset);
+        tile.v = values;
+        kernels_.forward(tile);
+      }
+    }
+  }
+
+  // The parts of a tile that belong to its rows, `first` being counted from the segment's.
+  ForwardTile tile_of(const Work& w, std::int64_t g, std::int64_t first, int rows) const {
+    const std::int64_t at = g * segments_.rows + first;
+    ForwardTile tile{};
+    tile.rows = rows;
+    tile.head = static_cast<int>(sizes_.H);
+    tile.padded = static_cast<int>(sizes_.padded);
+    tile.keys_t = w.keys_t;
+    tile.scores = w.scores;
+    tile.o = w.o + at * sizes_.padded;
+    tile.largest = w.largest + at;
+    tile.sums = w.sums + at * kernels_.lanes;
+    return tile;
+  }
+
+  void finish(const Task& task, const Work& w, Range rows) {
+    const View &o = pass_.o, &lse = pass_.lse;
+    for (std::int64_t g = 0; g < sizes_.group; ++g) {
+      const std::int64_t n = task.head * sizes_.group + g;
+      float* out = o.data<float>() + task.b * o.stride(0) + n * o.stride(2);
+      float* out_lse = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
+      const ForwardTile all = tile_of(w, g, 0, static_cast<int>(rows.size()));
+      kernels_.normalise(out + rows.begin * o.stride(1), o.stride(1), w.totals, all);
+      for (std::int64_t r = 0; r < rows.size(); ++r) {
+        out_lse[rows.begin + r] = static_cast<float>(
+            static_cast<double>(all.largest[r]) * std::numbers::ln2 + std::log(w.totals[r]));
+      }
+    }
+  }
+
+  const ForwardPass& pass_;
+  const TileKernels& kernels_;
+  Sizes sizes_;
+  Segments segments_;
+};
+
+}  // namespace
+
+void run_forward(const Exec& ex, const ForwardPass& pass, const TileKernels& kernels) {
+  Forward(pass, kernels).run(ex);
+}
+
+}  // namespace mixspan::attention

@@ -1,0 +1,87 @@
+// What the forward and backward loops over tiles, heads and threads share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "kernels/attention_tiles.h"
+#include "kernels/tile_ranges.h"
+
+namespace mixspan::attention {
+
+/// Sizes as attention.h names them.
+struct Sizes {
+  std::int64_t B, Tq, Tk, N, K, H;
+  std::int64_t group;   ///< query heads that read one key/value head
+  std::int64_t padded;  ///< H rounded up to whole vectors
+  std::int64_t offset;  ///< position of query row 0
+
+  Sizes(const ConstView& q, const ConstView& k, int lanes);
+};
+
+/// lo(i) of one sequence, looked up: the span and the document starts in one.
+struct Reach {
+  const std::int32_t* first_key;
+  std::int64_t lo(std::int64_t i) const { return first_key[i]; }
+};
+
+/// The Reach of every sequence, in scratch memory.
+class Reaches {
+ public:
+  Reaches(Arena& scratch, const AttentionRule& rule, std::int64_t B, std::int64_t Tk);
+  Reach of(std::int64_t b) const { return {first_keys_ + b * stride_}; }
+
+ private:
+  const std::int32_t* first_keys_;
+  std::int64_t stride_ = 0;  // 0: all sequences alike
+};
+
+/// Queries are dealt out in segments of whole tiles, one task each.
+struct Segments {
+  std::int64_t rows, count;
+  Range range(std::int64_t s, std::int64_t T) const {
+    return {s * rows, s * rows + rows < T ? s * rows + rows : T};
+  }
+};
+
+/// One (sequence, key/value head, segment). The dearest, those at the end, come first, so that the
+/// threads finish together.
+struct Task {
+  std::int64_t b, head, segment;
+  Task(std::int64_t item, const Sizes& sizes, const Segments& segments)
+      : b(item / sizes.K % sizes.B),
+        head(item % sizes.K),
+        segment(segments.count - 1 - item / (sizes.K * sizes.B)) {}
+};
+
+/// The keys that each row of a tile reads. `queries` are positions.
+void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys);
+
+/// Hands out 64-byte aligned pieces of one worker's scratch memory; without memory, only counts.
+class Pieces {
+ public:
+  explicit Pieces(float* begin) : begin_(begin) {}
+  float* take(std::int64_t floats) {
+    float* piece = begin_ == nullptr ? nullptr : begin_ + taken_;
+    taken_ += (floats + 15) / 16 * 16;
+    return piece;
+  }
+  std::int64_t taken() const { return taken_; }
+
+ private:
+  float* begin_;
+  std::int64_t taken_ = 0;
+};
+
+/// Row 0 of (b, :, head, :) and the distance between rows.
+inline Rows rows_of(const ConstView& x, std::int64_t b, std::int64_t head) {
+  return {x.data<float>() + b * x.stride(0) + head * x.stride(2), x.stride(1)};
+}
+/// `rows` as they are when they fill whole vectors, else a copy in `padded` with zeros behind each.
+Rows padded_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy);
+/// Copies `count` rows of H floats from (count, padded) to (b, first.., head, :) of x.
+void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
+                const Sizes& sizes);
+
+}  // namespace mixspan::attention

@@ -1,0 +1,18 @@
+#include "kernels/attention_tiles.h"
+
+namespace mixspan::attention::portable {
+
+namespace {
+constexpr int kLanes = 4;
+constexpr int kMicroRows = 4;     // of a product held in registers
+constexpr int kMicroVectors = 2;  // in each such row
+#include "kernels/attention_vector.inc"
+//
+#include "kernels/attention_micro.inc"
+//
+#include "kernels/attention_body.inc"
+}  // namespace
+
+const TileKernels& tile_kernels() { return kKernels; }
+
+}  // namespace mixspan::attention::portable

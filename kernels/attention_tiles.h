@@ -1,0 +1,102 @@
+// What attention does to one tile of queries x keys. One version for each instruction set; the
+// loops over tiles, heads and threads around them are compiled once (attention_forward.cpp,
+// attention_backward.cpp).
+#pragma once
+
+#include <cstdint>
+
+#include "core/cpu.h"
+
+namespace mixspan::attention {
+
+inline constexpr int kTileRows = 64;  // queries
+inline constexpr int kTileKeys = 64;
+/// Floats from one row of a score tile, or of a transposed tile, to the next: a vector may begin at
+/// any key, so there is room for a whole one (of up to 16 lanes) past the last.
+inline constexpr int kTileStride = kTileKeys + 16;
+
+/// Which keys of a tile each of its rows reads: [begin[r], end[r]), counted from the tile's first
+/// key. Neither falls with r; an empty range has begin >= end.
+struct RowEdges {
+  bool interior = false;  ///< every row reads all kTileKeys keys: no mask is needed
+  int begin[kTileRows];
+  int end[kTileRows];
+};
+
+/// Rows of floats, `stride` apart.
+struct Rows {
+  const float* data = nullptr;
+  std::int64_t stride = 0;
+  Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
+};
+
+/// `padded` is the head size H rounded up to whole vectors. Scores are in log2 units: the keys in
+/// keys_t carry scale * log2(e).
+struct ForwardTile {
+  int rows, keys, head, padded;
+  const RowEdges* edges;
+  Rows q;               // (rows, head)
+  const float* keys_t;  // (head, kTileStride)
+  Rows v;               // (keys, padded)
+  float* scores;        // (kTileRows, kTileStride), scratch
+  float* o;             // (rows, padded): sum of exp2(score - largest) * value; updated
+  float* largest;       // (kTileRows) the largest score so far; updated
+  float* sums;          // (rows, lanes): sum of exp2(score - largest), by lane; updated
+};
+
+struct BackwardTile {
+  int rows, keys, head, padded;
+  float scale;
+  const RowEdges* edges;
+  Rows q, do_;               // (rows, padded)
+  Rows k;                    // (keys, padded)
+  const float* keys_t;       // (head, kTileStride)
+  const float* values_t;     // (head, kTileStride), as they are
+  const float* lse;          // (kTileRows) log2 of the sum of exp2(scores)
+  const float* delta;        // (kTileRows) sum over the head of do * o
+  float *weights, *dscores;  // (kTileRows, kTileStride), scratch
+  float *dq, *dk, *dv;       // (rows or keys, padded): added to
+};
+
+/// One kv head's queries against the rows of its cache.
+struct DecodeHead {
+  std::int64_t group, cache_rows, head;
+  float scale;                  // without log2(e)
+  Rows q, k, v;                 // (group, head), (cache_rows, head) twice
+  const std::uint8_t* visible;  // (cache_rows)
+  float* scores;                // (group, cache_rows), scratch
+  float* o;                     // (group, head), o_stride apart
+  std::int64_t o_stride;
+};
+
+struct TileKernels {
+  int lanes;  ///< floats in a vector
+  void (*forward)(const ForwardTile&);
+  void (*backward)(const BackwardTile&);
+  void (*decode)(const DecodeHead&);
+  /// out(head, kTileStride) = scale * rows(keys, head)^T, zero past `keys`.
+  void (*transpose)(float* out, Rows rows, int keys, int head, float scale);
+  /// out[r] = sum of a(r, :) * b(r, :) over the head.
+  void (*dots)(float* out, Rows a, Rows b, int rows, int head);
+  /// Divides each row of o(rows, padded) by the sum of its lanes in `sums`, which it writes to
+  /// total[r], and stores the row's first `head` floats in out.
+  void (*normalise)(float* out, std::int64_t out_stride, float* total, const ForwardTile& tile);
+  /// y = 2^x for x <= 127; 0 below the normal range (x < -126). Error below 2 units in the last
+  /// place. n is a multiple of lanes.
+  void (*exp2)(float* y, const float* x, std::int64_t n);
+};
+
+/// The version for `isa`, or the best one below it that this build has.
+const TileKernels& tile_kernels(Isa isa);
+
+namespace portable {
+const TileKernels& tile_kernels();
+}
+namespace avx2 {
+const TileKernels& tile_kernels();
+}
+namespace avx512 {
+const TileKernels& tile_kernels();
+}
+
+}  // namespace mixspan::attention
