@@ -7,8 +7,9 @@
 
 namespace mixspan {
 
-/// x, y: (rows, C) f32. gain, bias: (C). mean, rstd: (rows), kept for backward. Overwrites y, mean,
-/// rstd. Sums are taken in fp32 pairwise over fixed pieces, variance around the mean (two passes).
+/// x, y: (rows, C) f32, rows may be strided. gain, bias: (C). mean, rstd: (rows), kept for
+/// backward. Overwrites y, mean, rstd. Sums are taken in fp32 over a fixed set of lanes which are
+/// then joined pairwise, variance around the mean (two passes).
 void layer_norm_forward(const Exec&, View y, View mean, View rstd, ConstView x, ConstView gain,
                         ConstView bias, float eps);
 

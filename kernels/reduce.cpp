@@ -1,21 +1,62 @@
 #include "kernels/reduce.h"
 
 #include <cmath>
+#include <numeric>
+
+#include "kernels/chunks.h"
+#include "kernels/simd/row_ops.h"
 
 namespace mixspan {
 
-double sum_of_squares(const Exec&, ConstView x) { return oracle::sum_of_squares(x); }
-double sum(const Exec&, ConstView x) { return oracle::sum(x); }
+namespace {
 
-std::int64_t first_nonfinite(const Exec&, ConstView x) {
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    if (!std::isfinite(x.data<float>()[i])) return i;
-  }
-  return -1;
+// Sum over chunks of piece(begin, length), in the order of the chunks.
+template <class Piece>
+double sum_of_pieces(const Exec& exec, const ConstView& x, Piece piece) {
+  check_contiguous("reduction", x);
+  const Arena::Scope scope = exec.scratch.scope();
+  const std::int64_t pieces = chunk_count(x.size(), kChunk);
+  const View partial = exec.scratch.allocate("reduction", {pieces}, DType::f64);
+  double* sums = partial.data<double>();
+  const float* data = x.data<float>();
+  for_each_chunk(exec.threads, x.size(), kChunk,
+                 [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
+                   sums[chunk] = piece(data + begin, end - begin);
+                 });
+  return std::accumulate(sums, sums + pieces, 0.0);
 }
 
-void add_into(const Exec&, View y, ConstView x) {
-  for (std::int64_t i = 0; i < x.size(); ++i) y.data<float>()[i] += x.data<float>()[i];
+}  // namespace
+
+double sum_of_squares(const Exec& exec, ConstView x) {
+  if (exec.oracle) return oracle::sum_of_squares(x);
+  return sum_of_pieces(exec, x, simd::row_ops(exec.isa).sum_of_squares);
+}
+
+double sum(const Exec& exec, ConstView x) {
+  if (exec.oracle) return oracle::sum(x);
+  return sum_of_pieces(exec, x, simd::row_ops(exec.isa).sum);
+}
+
+std::int64_t first_nonfinite(const Exec& exec, ConstView x) {
+  const simd::RowOps& ops = simd::row_ops(exec.isa);
+  const double bad_chunks = sum_of_pieces(exec, x, [&](const float* piece, std::int64_t n) {
+    return ops.all_finite(piece, n) ? 0.0 : 1.0;
+  });
+  if (bad_chunks == 0) return -1;
+  const float* data = x.data<float>();
+  return std::find_if(data, data + x.size(), [](float v) { return !std::isfinite(v); }) - data;
+}
+
+void add_into(const Exec& exec, View y, ConstView x) {
+  check_shape("add_into: y", y, x.shape());
+  check_contiguous("add_into: y", y);
+  check_contiguous("add_into: x", x);
+  if (exec.oracle) return oracle::add_into(y, x);
+  const simd::RowOps& ops = simd::row_ops(exec.isa);
+  for_each_chunk(exec.threads, x.size(), kChunk, [&](std::int64_t begin, std::int64_t end, auto) {
+    ops.add(y.data<float>() + begin, x.data<float>() + begin, end - begin);
+  });
 }
 
 }  // namespace mixspan

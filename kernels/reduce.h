@@ -19,6 +19,7 @@ void add_into(const Exec&, View y, ConstView x);
 namespace oracle {
 double sum_of_squares(ConstView x);
 double sum(ConstView x);
+void add_into(View y, ConstView x);
 }  // namespace oracle
 
 }  // namespace mixspan

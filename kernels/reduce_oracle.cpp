@@ -15,4 +15,11 @@ double sum(ConstView x) {
   return total;
 }
 
+void add_into(View y, ConstView x) {
+  std::vector<double> values = read_values(y);
+  const std::vector<double> xs = read_values(x);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] += xs[i];
+  write_values(y, values);
+}
+
 }  // namespace mixspan::oracle

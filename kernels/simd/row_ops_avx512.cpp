@@ -1,0 +1,7 @@
+#include "kernels/simd/row_ops_body.h"
+
+namespace mixspan::simd {
+
+constinit const RowOps kAvx512RowOps = make_row_ops<16>();
+
+}  // namespace mixspan::simd
