@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/tracked_files.sh"
 root=$(cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}" && pwd)
 cd "$root"
 
-tracked_files . '\.(h|cpp|cu|cuh|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep -nHE '^[[:space:]]*#[[:space:]]*include' |
+tracked_files . '\.(h|cpp|cu|cuh|inc|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep -nHE '^[[:space:]]*#[[:space:]]*include' |
   awk '
   BEGIN {
     may["core"] = "core"
@@ -26,7 +26,7 @@ tracked_files . '\.(h|cpp|cu|cuh|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep -nHE
     place["CLI/"] = "^experiments/cli/"
     place["mpi\\.h|nccl\\.h"] = "^parallel/(comm_[a-z0-9_]*|bootstrap)\\.cpp$"
     place["toml\\+\\+|toml\\.hpp"] = "^core/config[a-z0-9_]*\\.cpp$"
-    place["oneapi/|dnnl|cblas|openblas"] = "^kernels/matmul[a-z0-9_]*\\.cpp$"
+    place["oneapi/|dnnl|cblas|openblas"] = "^kernels/(matmul|sgemm)[a-z0-9_]*\\.cpp$"
     place["cuda_runtime|cuda\\.h"] = "(\\.cu|_cuda\\.cpp)$|^kernels/cuda/|^core/cuda_check\\.h$"
     place["gtest|gmock|benchmark/"] = "^tests/"
   }

@@ -9,7 +9,7 @@ max_file=400 max_header=150 max_function=120 aim=60
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-mapfile -t sources < <(tracked_files . '^(core|kernels|parallel|layers|data|experiments|tests)/.*\.(h|cpp|cu|cuh)$')
+mapfile -t sources < <(tracked_files . '^(core|kernels|parallel|layers|data|experiments|tests)/.*\.(h|cpp|cu|cuh|inc)$')
 if [[ ${#sources[@]} -eq 0 ]]; then
   echo "no source found: wrong folder?"
   exit 1
