@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/sgemm.h"
 #include "tests/support/close.h"
 #include "tests/support/fixture.h"
 
@@ -89,6 +90,37 @@ TEST(Matmul, ReadsAndWritesStridedRowsAndNothingBetweenThem) {
     std::fill_n(expected_hole.data<float>() + r * expected_hole.stride(0), N, 0.0f);
   }
   EXPECT_EQ(bits_differ(c_wide, expected), "");
+}
+
+// What lets a tile be computed anywhere in a matrix, at any address: the library's bits are a
+// function of the sizes and the numbers alone.
+TEST(Sgemm, BitsDoNotDependOnWhereOperandsLie) {
+  for (const auto [M, N, K] : {Sizes{1, 1, 17}, Sizes{1, 384, 384}, Sizes{384, 1, 64},
+                               Sizes{17, 65, 127}, Sizes{96, 48, 384}, Sizes{130, 97, 700}}) {
+    for (const bool trans_a : {false, true}) {
+      for (const bool trans_b : {false, true}) {
+        for (const bool add : {false, true}) {
+          const std::int64_t lda = (trans_a ? M : K) + 21, ldb = (trans_b ? K : N) + 37;
+          const std::int64_t ldc = N + 11;
+          const Tensor a = random_tensor({trans_a ? K : M, lda}, 1);
+          const Tensor b = random_tensor({trans_b ? N : K, ldb}, 2);
+          Tensor want({M, ldc});
+          sgemm(M, N, K, {a.data<float>(), lda, trans_a}, {b.data<float>(), ldb, trans_b},
+                want.data<float>(), ldc, add);
+          for (const std::int64_t shift : {1, 4, 8, 13}) {
+            Tensor a2({a.size() + 16}), b2({b.size() + 16}), c2({want.size() + 16});
+            std::copy_n(a.data<float>(), a.size(), a2.data<float>() + shift);
+            std::copy_n(b.data<float>(), b.size(), b2.data<float>() + shift / 2);
+            float* c = c2.data<float>() + shift;
+            sgemm(M, N, K, {a2.data<float>() + shift, lda, trans_a},
+                  {b2.data<float>() + shift / 2, ldb, trans_b}, c, ldc, add);
+            EXPECT_EQ(bits_differ(View(c, DType::f32, {M, ldc}), want), "")
+                << M << " " << N << " " << K << " shifted by " << shift;
+          }
+        }
+      }
+    }
+  }
 }
 
 /// Everything the linear functions compute for one set of inputs.
