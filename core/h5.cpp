@@ -15,6 +15,10 @@ namespace {
 // too.
 std::recursive_mutex& library_lock() {
   static std::recursive_mutex mutex;
+  // After a write that failed, as on a full disk, the library keeps the file open and crashes when
+  // it flushes it at the end of the process. Every file here is closed by its owner instead.
+  static const herr_t no_flush_at_exit = H5dont_atexit();
+  static_cast<void>(no_flush_at_exit);
   return mutex;
 }
 using Lock = std::lock_guard<std::recursive_mutex>;
@@ -22,6 +26,8 @@ using Lock = std::lock_guard<std::recursive_mutex>;
 // 1 MiB chunks: large enough for full write speed, small enough that one read touches little.
 constexpr hsize_t kChunkBytes = 1 << 20;
 
+// The innermost message, in one line: of "... errno = 28, error message = 'No space left on
+// device', ..." only what the system said.
 std::string first_hdf5_error() {
   std::string text;
   H5Ewalk2(
@@ -32,6 +38,13 @@ std::string first_hdf5_error() {
         return 0;
       },
       &text);
+  constexpr std::string_view kSystem = "error message = '";
+  const std::size_t begin = text.find(kSystem);
+  if (begin != std::string::npos) {
+    text.erase(0, begin + kSystem.size());
+    text.resize(std::min(text.find('\''), text.size()));
+  }
+  text.resize(std::min(text.find('\n'), text.size()));
   return text.empty() ? "unknown HDF5 error" : text;
 }
 
