@@ -148,7 +148,10 @@ void prune(const fs::path& folder, std::int64_t newest, int keep) {
 
 void remove_leftovers(const fs::path& folder) {
   std::vector<fs::path> leftovers;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code error;
+  fs::directory_iterator entries(folder, error);
+  check(!error, "{}: cannot be listed: {}", folder.string(), error.message());
+  for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("step-") && name.ends_with(".tmp")) leftovers.push_back(entry.path());
   }

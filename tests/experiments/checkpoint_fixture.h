@@ -56,7 +56,7 @@ class CheckpointTest : public ::testing::Test {
     return names;
   }
 
-  const ScratchFolder scratch;
+  const ScratchFolder scratch{memory_folder()};
   const std::filesystem::path folder = scratch / "run/checkpoints";
 };
 

@@ -78,7 +78,7 @@ class MetricsFile : public ::testing::Test {
     }
     writer.sync();
   }
-  const test::ScratchFolder folder;
+  const test::ScratchFolder folder{test::memory_folder()};
   const std::filesystem::path file = folder / "metrics.jsonl";
 };
 

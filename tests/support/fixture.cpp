@@ -41,8 +41,14 @@ Tensor copy_of(const ConstView& v) {
   return t;
 }
 
-ScratchFolder::ScratchFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "mixspan-test-XXXXXX").string();
+std::filesystem::path memory_folder() {
+  const std::filesystem::path memory = "/dev/shm";
+  return ::access(memory.c_str(), W_OK | X_OK) == 0 ? memory
+                                                    : std::filesystem::temp_directory_path();
+}
+
+ScratchFolder::ScratchFolder(const std::filesystem::path& parent) {
+  std::string pattern = (parent / "mixspan-test-XXXXXX").string();
   check(::mkdtemp(pattern.data()) != nullptr, "could not make a folder like {}", pattern);
   path_ = pattern;
 }

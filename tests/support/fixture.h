@@ -27,10 +27,15 @@ Tensor poisoned_tensor(Shape shape, DType dtype = DType::f32);
 Tensor to_f64(const ConstView& v);
 Tensor copy_of(const ConstView& v);
 
+/// /dev/shm where it can be used, else the temporary folder: for tests that fsync hundreds of
+/// times.
+std::filesystem::path memory_folder();
+
 /// A fresh folder under the system's temporary folder, removed with all it holds.
 class ScratchFolder {
  public:
-  ScratchFolder();
+  explicit ScratchFolder(
+      const std::filesystem::path& parent = std::filesystem::temp_directory_path());
   ~ScratchFolder();
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
