@@ -17,7 +17,7 @@ constexpr std::int64_t kFirstMerged = 257;  // after the bytes and the end of te
 
 }  // namespace
 
-std::string train_bpe(const TextSource& next, std::int64_t vocab_size) {
+std::string train_bpe(const TextPieces& next, std::int64_t vocab_size) {
   require(vocab_size >= kFirstMerged,
           "a vocabulary of {} tokens: wanted at least 257, the 256 bytes and the end of text",
           vocab_size);

@@ -9,7 +9,7 @@ std::size_t StringHash::operator()(std::string_view s) const {
   return static_cast<std::size_t>(xxh3_64(s.data(), s.size()));
 }
 
-WordCounts count_words(const TextSource& next) {
+WordCounts count_words(const TextPieces& next) {
   const WordSplitter splitter;
   WordCounts counts;
   for (std::string piece; next(piece);) {

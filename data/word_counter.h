@@ -23,6 +23,6 @@ struct StringEqual {
 using WordCounts = boost::unordered_flat_map<std::string, std::int64_t, StringHash, StringEqual>;
 
 /// The words of every piece of `next`, as WordSplitter cuts them.
-WordCounts count_words(const TextSource& next);
+WordCounts count_words(const TextPieces& next);
 
 }  // namespace mixspan
