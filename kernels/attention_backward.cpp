@@ -15,7 +15,7 @@ namespace {
 // As few segments as give the threads enough to share: more of them mean more parts to add. From
 // the shapes alone.
 Segments backward_segments(const Sizes& s) {
-  constexpr std::int64_t kFewestRows = 256, kMost = 8, kTasks = 64;
+  constexpr std::int64_t kFewestRows = 256, kMost = 8, kTasks = 8;
   const std::int64_t heads = s.B * s.K;
   const std::int64_t wanted = std::clamp((kTasks + heads - 1) / heads, std::int64_t{1}, kMost);
   const std::int64_t even = (s.Tq + wanted - 1) / wanted;
@@ -24,21 +24,23 @@ Segments backward_segments(const Sizes& s) {
 }
 
 struct Work {
-  float *keys_t, *values_t, *keys, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse, *delta;
+  float *keys_t, *values_t, *keys, *values, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse,
+      *delta;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments) {
     Pieces pieces(begin);
-    const std::int64_t rows = segments.rows * s.group, copied = s.padded == s.H ? 0 : s.padded;
+    const std::int64_t rows = segments.rows * s.group;
     keys_t = pieces.take(s.H * kTileStride);
     values_t = pieces.take(s.H * kTileStride);
-    keys = pieces.take(kTileKeys * copied);
+    keys = pieces.take(kTileKeys * s.padded);
+    values = pieces.take(kTileKeys * s.padded);
     weights = pieces.take(kTileRows * kTileStride);
     dscores = pieces.take(kTileRows * kTileStride);
     dk = pieces.take(kTileKeys * s.padded);
     dv = pieces.take(kTileKeys * s.padded);
-    q = pieces.take(rows * copied);
-    do_ = pieces.take(rows * copied);
+    q = pieces.take(rows * s.padded);
+    do_ = pieces.take(rows * s.padded);
     dq = pieces.take(rows * s.padded);
     lse = pieces.take(rows);
     delta = pieces.take(rows);
@@ -139,7 +141,7 @@ class Backward {
     }
   }
 
-  // lse in log2 units, delta, and padded copies where H does not fill whole vectors.
+  // lse in log2 units, delta, and copies of q and do.
   void prepare_rows(const Task& task, const Work& w, std::int64_t g, Range queries) {
     const std::int64_t n = task.head * sizes_.group + g, at = g * segments_.rows;
     const auto count = static_cast<int>(queries.size());
@@ -148,21 +150,23 @@ class Backward {
     for (std::int64_t r = 0; r < count; ++r) {
       w.lse[at + r] = static_cast<float>(from[queries.begin + r] * std::numbers::log2e);
     }
-    const Rows do_ = rows_of(pass_.do_, task.b, n).from(queries.begin);
+    const Rows do_ = gather_rows(rows_of(pass_.do_, task.b, n).from(queries.begin), count, sizes_,
+                                 w.do_ + at * sizes_.padded);
+    gather_rows(rows_of(pass_.q, task.b, n).from(queries.begin), count, sizes_,
+                w.q + at * sizes_.padded);
     kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(queries.begin), count,
                   static_cast<int>(sizes_.H));
-    padded_rows(do_, count, sizes_, w.do_ + at * sizes_.padded);
-    padded_rows(rows_of(pass_.q, task.b, n).from(queries.begin), count, sizes_,
-                w.q + at * sizes_.padded);
   }
 
   void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
-    const Rows k = rows_of(pass_.k, task.b, task.head).from(keys.begin);
+    const Rows k =
+        gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
+    const Rows v =
+        gather_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
     kernels_.transpose(w.keys_t, k, count, head,
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
-    kernels_.transpose(w.values_t, rows_of(pass_.v, task.b, task.head).from(keys.begin), count,
-                       head, 1.0f);
+    kernels_.transpose(w.values_t, v, count, head, 1.0f);
     std::memset(w.dk, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
     std::memset(w.dv, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
     const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tq), queries);
@@ -171,13 +175,13 @@ class Backward {
     RowEdges edges;
     BackwardTile tile = tile_of(w, count);
     tile.edges = &edges;
-    tile.k = padded_rows(k, count, sizes_, w.keys);
+    tile.k = k;
     for (std::int64_t m = row_tiles.begin; m < row_tiles.end; ++m) {
       const std::int64_t first = queries.begin + m * kTileRows;
       const Range tile_queries{first, std::min(first + kTileRows, queries.end)};
       find_edges(edges, reach, tile_queries, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
-        set_rows(tile, task, w, g, queries.begin, tile_queries);
+        set_rows(tile, w, g, queries.begin, tile_queries);
         kernels_.backward(tile);
       }
     }
@@ -198,17 +202,12 @@ class Backward {
     return tile;
   }
 
-  void set_rows(BackwardTile& tile, const Task& task, const Work& w, std::int64_t g,
-                std::int64_t segment_begin, Range queries) const {
-    const std::int64_t n = task.head * sizes_.group + g;
+  void set_rows(BackwardTile& tile, const Work& w, std::int64_t g, std::int64_t segment_begin,
+                Range queries) const {
     const std::int64_t at = g * segments_.rows + queries.begin - segment_begin;
     tile.rows = static_cast<int>(queries.size());
-    tile.q = rows_of(pass_.q, task.b, n).from(queries.begin);
-    tile.do_ = rows_of(pass_.do_, task.b, n).from(queries.begin);
-    if (sizes_.padded != sizes_.H) {
-      tile.q = {w.q + at * sizes_.padded, sizes_.padded};
-      tile.do_ = {w.do_ + at * sizes_.padded, sizes_.padded};
-    }
+    tile.q = {w.q + at * sizes_.padded, sizes_.padded};
+    tile.do_ = {w.do_ + at * sizes_.padded, sizes_.padded};
     tile.lse = w.lse + at;
     tile.delta = w.delta + at;
     tile.dq = w.dq + at * sizes_.padded;

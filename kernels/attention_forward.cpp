@@ -14,7 +14,7 @@ namespace {
 // Long enough to use a transposed tile often, short enough that o stays in the second-level cache;
 // shorter where there are few heads to share among threads. From the shapes alone.
 Segments forward_segments(const Sizes& s) {
-  constexpr std::int64_t kMostRows = 512, kTasks = 64;
+  constexpr std::int64_t kMostRows = 512, kTasks = 16;
   const std::int64_t wanted = (s.Tq * s.B * s.K + kTasks - 1) / kTasks;
   const std::int64_t rows = std::clamp((wanted + kTileRows - 1) / kTileRows * kTileRows,
                                        std::int64_t{kTileRows}, kMostRows);
@@ -23,13 +23,14 @@ Segments forward_segments(const Sizes& s) {
 
 // One worker's memory.
 struct Work {
-  float *keys_t, *values, *scores, *o, *largest, *sums, *totals;
+  float *keys_t, *gathered, *values, *scores, *o, *largest, *sums, *totals;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments, int lanes) {
     Pieces pieces(begin);
     const std::int64_t rows = segments.rows * s.group;
     keys_t = pieces.take(s.H * kTileStride);
+    gathered = pieces.take(kTileKeys * s.padded);
     values = pieces.take(kTileKeys * s.padded);
     scores = pieces.take(kTileRows * kTileStride);
     o = pieces.take(rows * s.padded);
@@ -81,11 +82,12 @@ class Forward {
 
   void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
     const auto count = static_cast<int>(keys.size());
-    kernels_.transpose(w.keys_t, rows_of(pass_.k, task.b, task.head).from(keys.begin), count,
-                       static_cast<int>(sizes_.H),
+    const Rows k = gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_,
+                               w.gathered);
+    const Rows v =
+        gather_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
+    kernels_.transpose(w.keys_t, k, count, static_cast<int>(sizes_.H),
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
-    const Rows values =
-        padded_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
     const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tk), queries);
     if (seeing.empty()) return;
     // Tiles of rows are counted from the segment's first row.
@@ -103,7 +105,7 @@ class Forward {
         tile.edges = &edges;
         tile.q = rows_of(pass_.q, task.b, task.head * sizes_.group + g)
                      .from(tile_queries.begin - sizes_.offset);
-        tile.v = values;
+        tile.v = v;
         kernels_.forward(tile);
       }
     }

@@ -50,8 +50,7 @@ void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys) {
   }
 }
 
-Rows padded_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy) {
-  if (sizes.padded == sizes.H) return rows;
+Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy) {
   const auto bytes = static_cast<std::size_t>(sizes.H) * sizeof(float);
   for (std::int64_t r = 0; r < count; ++r) {
     float* to = copy + r * sizes.padded;

@@ -78,8 +78,10 @@ class Pieces {
 inline Rows rows_of(const ConstView& x, std::int64_t b, std::int64_t head) {
   return {x.data<float>() + b * x.stride(0) + head * x.stride(2), x.stride(1)};
 }
-/// `rows` as they are when they fill whole vectors, else a copy in `padded` with zeros behind each.
-Rows padded_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy);
+/// Copies `count` rows of H floats to (count, padded), with zeros behind each. Rows that lie one
+/// after the other share the first-level cache better than rows of a packed tensor, whose distance
+/// is often near a power of two.
+Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy);
 /// Copies `count` rows of H floats from (count, padded) to (b, first.., head, :) of x.
 void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
                 const Sizes& sizes);
