@@ -45,9 +45,11 @@ void embedding_backward(const Exec& exec, View dwte, View dwpe, ConstView dx, Co
   check_indices("embedding_backward: position", positions, rows, dwpe, C);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   // Each thread owns a slice of channels and walks all rows in order, so rows that share a token
-  // meet in row order, and no row needs sorting or atomics. A slice is four cache lines.
-  constexpr std::int64_t kSlice = 64;
-  for_each_chunk(exec.threads, C, kSlice, [&](std::int64_t begin, std::int64_t end, auto) {
+  // meet in row order, and no row needs sorting or atomics. The slices change no sum.
+  constexpr std::int64_t kCacheLine = 16;
+  const std::int64_t share = chunk_count(C, exec.threads.size());
+  const std::int64_t slice = chunk_count(share, kCacheLine) * kCacheLine;
+  for_each_chunk(exec.threads, C, slice, [&](std::int64_t begin, std::int64_t end, auto) {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t token = tokens.data<std::int32_t>()[r];
       const std::int64_t position = positions.data<std::int32_t>()[r];

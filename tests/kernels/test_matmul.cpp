@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "kernels/sgemm.h"
+#include "tests/kernels/dense_support.h"
 #include "tests/support/close.h"
-#include "tests/support/fixture.h"
 
 namespace mixspan {
 namespace {
@@ -220,6 +220,25 @@ TEST(Linear, ResidualMayBeTheOutput) {
   linear_residual_forward(exec, want, x, w, bias, residual);
   linear_residual_forward(exec, in_place, x, w, bias, in_place);
   EXPECT_EQ(bits_differ(in_place, want), "");
+}
+
+TEST(LinearOracle, GradientsAreTheCentralDifferences) {
+  constexpr std::int64_t M = 4, F = 3, C = 5;
+  Tensor x = random_tensor({M, C}, 1, 1, DType::f64), w = random_tensor({F, C}, 2, 1, DType::f64);
+  Tensor bias = random_tensor({F}, 3, 1, DType::f64),
+         residual = random_tensor({M, F}, 5, 1, DType::f64);
+  const Tensor dy = random_tensor({M, F}, 4, 1, DType::f64);
+  Tensor y({M, F}, DType::f64), dx({M, C}, DType::f64), dw({F, C}, DType::f64);
+  Tensor dbias({F}, DType::f64);
+  const auto loss = [&] {
+    oracle::linear_residual_forward(y, x, w, bias, residual);
+    return test::dot(y, dy);
+  };
+  oracle::linear_backward(dx, dw, dbias, dy, x, w);
+  EXPECT_EQ(differs(dx, test::central_differences(x, loss), test::kFiniteDifference), "");
+  EXPECT_EQ(differs(dw, test::central_differences(w, loss), test::kFiniteDifference), "");
+  EXPECT_EQ(differs(dbias, test::central_differences(bias, loss), test::kFiniteDifference), "");
+  EXPECT_EQ(differs(dy, test::central_differences(residual, loss), test::kFiniteDifference), "");
 }
 
 }  // namespace
