@@ -44,7 +44,7 @@ struct HfExtras {
 };
 
 /// Writes config.json and model.safetensors (f32) into a new folder that appears whole or not at
-/// all. `params` holds exactly the names and shapes of hf_parameters(config), contiguous f32.
+/// all. `params` holds the names and shapes of hf_parameters(config) in its order, contiguous f32.
 ///
 /// Families: GPT-2 holds full layers with either scale and with biases on query, key and value
 /// (zeros where the model has none). GPT-Neo holds full layers and sliding ones of one window,
