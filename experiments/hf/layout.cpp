@@ -67,10 +67,8 @@ json hf_config_json(const ModelConfig& c, const HfLayout& layout, std::int64_t e
               {"tie_word_embeddings", true},
               {"torch_dtype", "float32"},
               {"use_cache", true},
-              {"vocab_size", c.vocab},
-              {"resid_dropout", 0.0}};
+              {"vocab_size", c.vocab}};
   if (layout.family == HfFamily::gpt2) {
-    out.erase("resid_dropout");
     out.update({{"model_type", "gpt2"},
                 {"n_layer", c.layers},
                 {"n_embd", c.width},
@@ -95,7 +93,8 @@ json hf_config_json(const ModelConfig& c, const HfLayout& layout, std::int64_t e
               {"attention_types", json::array({json::array({kinds, 1})})},
               {"attention_layers", kinds},
               {"attention_dropout", 0.0},
-              {"embed_dropout", 0.0}});
+              {"embed_dropout", 0.0},
+              {"resid_dropout", 0.0}});
   return out;
 }
 
