@@ -1,5 +1,6 @@
 // Made by tests/golden/tokenizer/make_unicode_table.py from `tokenizers` 0.23.3 (Unicode 16.0): do
-// not edit. Each entry starts a run of code points: first code point * 4 + class (unicode_classes.h).
+// not edit. Each entry starts a run of code points: first code point * 4 + class
+// (unicode_classes.h).
 #include "data/unicode_classes.h"
 
 namespace mixspan {

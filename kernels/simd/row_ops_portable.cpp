@@ -1,4 +1,4 @@
-#include "kernels/simd/row_ops_body.h"
+#include "kernels/simd/row_ops_body.inc"
 
 namespace mixspan::simd {
 

@@ -15,7 +15,8 @@ LAST = 0x10FFFF
 CLASSES = {"letter": (1, r"\p{L}"), "number": (2, r"\p{N}"), "space": (3, r"\s")}
 HEADER = """\
 // Made by tests/golden/tokenizer/make_unicode_table.py from `tokenizers` {version} (Unicode 16.0): do
-// not edit. Each entry starts a run of code points: first code point * 4 + class (unicode_classes.h).
+// not edit. Each entry starts a run of code points: first code point * 4 + class
+// (unicode_classes.h).
 #include "data/unicode_classes.h"
 
 namespace mixspan {{
