@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/error.h"
+#include "core/text.h"
 
 namespace mixspan {
 
@@ -174,11 +175,12 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
   ConfigSchema schema = schema_of(config);
   schema.read_file(path);
   for (const std::string& assignment : sets) schema.set(assignment);
-  schema.check_required(path.string());
+  const std::string where = one_line(path.string(), 400);
+  schema.check_required(where);
   try {
     validate(config);
   } catch (const InputError& error) {
-    refuse("{}: {}", place_of(schema, error.what(), path.string()), error.what());
+    refuse("{}: {}", place_of(schema, error.what(), where), error.what());
   }
   return config;
 }
