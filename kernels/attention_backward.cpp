@@ -12,6 +12,9 @@ namespace mixspan::attention {
 
 namespace {
 
+// Products in which ahead.step() is called: about this many.
+constexpr std::int64_t kCallsPerTile = 44;
+
 // As few segments as give the threads enough to share: more of them mean more parts to add. From
 // the shapes alone.
 Segments backward_segments(const Sizes& s) {
@@ -120,45 +123,94 @@ class Backward {
     const Range queries = queries_of(task.segment);
     const std::int64_t all_rows = segments_.rows * sizes_.group;
     std::memset(w.dq, 0, static_cast<std::size_t>(all_rows * sizes_.padded) * sizeof(float));
-    for (std::int64_t g = 0; g < sizes_.group; ++g) prepare_rows(task, w, g, queries);
     const Range tiles = key_tiles(reach, task.segment);
+    // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
+    std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      const Range seeing = row_tiles(reach, tile, queries);
+      while (finished < seeing.begin) finish_rows(task, w, finished++);
+      while (begun < seeing.end) begin_rows(task, w, begun++);
       Work to = w;
       const bool alone = readers(reach, tile).size() == 1;
       if (!alone) {
         to.dk = part(task.b, task.head, task.segment, tile);
         to.dv = to.dk + part_floats_;
       }
-      key_tile(task, reach, to, queries, keys_of(tile));
+      key_tile(task, reach, to, tile, alone);
       if (alone) {
         store_rows(pass_.dk, task.b, task.head, keys_of(tile), w.dk, sizes_);
         store_rows(pass_.dv, task.b, task.head, keys_of(tile), w.dv, sizes_);
       }
     }
-    for (std::int64_t g = 0; g < sizes_.group; ++g) {
-      store_rows(pass_.dq, task.b, task.head * sizes_.group + g, queries,
-                 w.dq + g * segments_.rows * sizes_.padded, sizes_);
-    }
+    while (finished * kTileRows < queries.size()) finish_rows(task, w, finished++);
+  }
+
+  // The tiles of rows, counted from the segment's first, that read a tile of keys.
+  Range row_tiles(Reach reach, std::int64_t tile, Range queries) const {
+    const Range seeing = intersection(visible_queries(reach, keys_of(tile), sizes_.Tq), queries);
+    return tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+  }
+  Range rows_of_tile(const Task& task, std::int64_t m) const {
+    const Range queries = queries_of(task.segment);
+    const std::int64_t first = queries.begin + m * kTileRows;
+    return {first, std::min(first + kTileRows, queries.end)};
   }
 
   // lse in log2 units, delta, and copies of q and do.
-  void prepare_rows(const Task& task, const Work& w, std::int64_t g, Range queries) {
-    const std::int64_t n = task.head * sizes_.group + g, at = g * segments_.rows;
-    const auto count = static_cast<int>(queries.size());
+  void begin_rows(const Task& task, const Work& w, std::int64_t m) {
+    const Range rows = rows_of_tile(task, m);
+    const auto count = static_cast<int>(rows.size());
     const ConstView& lse = pass_.lse;
-    const float* from = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
-    for (std::int64_t r = 0; r < count; ++r) {
-      w.lse[at + r] = static_cast<float>(from[queries.begin + r] * std::numbers::log2e);
+    for (std::int64_t g = 0; g < sizes_.group; ++g) {
+      const std::int64_t n = task.head * sizes_.group + g, at = g * segments_.rows + m * kTileRows;
+      const float* from = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
+      for (std::int64_t r = 0; r < count; ++r) {
+        w.lse[at + r] = static_cast<float>(from[rows.begin + r] * std::numbers::log2e);
+      }
+      const Rows do_ = gather_rows(rows_of(pass_.do_, task.b, n).from(rows.begin), count, sizes_,
+                                   w.do_ + at * sizes_.padded);
+      gather_rows(rows_of(pass_.q, task.b, n).from(rows.begin), count, sizes_,
+                  w.q + at * sizes_.padded);
+      kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(rows.begin), count,
+                    static_cast<int>(sizes_.H));
     }
-    const Rows do_ = gather_rows(rows_of(pass_.do_, task.b, n).from(queries.begin), count, sizes_,
-                                 w.do_ + at * sizes_.padded);
-    gather_rows(rows_of(pass_.q, task.b, n).from(queries.begin), count, sizes_,
-                w.q + at * sizes_.padded);
-    kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(queries.begin), count,
-                  static_cast<int>(sizes_.H));
   }
 
-  void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
+  void finish_rows(const Task& task, const Work& w, std::int64_t m) {
+    for (std::int64_t g = 0; g < sizes_.group; ++g) {
+      store_rows(pass_.dq, task.b, task.head * sizes_.group + g, rows_of_tile(task, m),
+                 w.dq + (g * segments_.rows + m * kTileRows) * sizes_.padded, sizes_);
+    }
+  }
+
+  // What the next tile of keys will read, and where this one's results will go.
+  Ahead ahead_of(const Task& task, std::int64_t tile, Range seeing, bool alone) const {
+    const Range keys = keys_of(tile);
+    const Range next = intersection(keys_of(tile + 1), {0, queries_of(task.segment).end});
+    const Range coming = rows_of_tile(task, seeing.end), going = rows_of_tile(task, seeing.begin);
+    const auto kv = [&](const ConstView& x, Range rows) {
+      return rows_of(x, task.b, task.head).from(rows.begin);
+    };
+    const auto qo = [&](const ConstView& x, Range rows) {
+      return rows_of(x, task.b, task.head * sizes_.group).from(rows.begin);
+    };
+    const std::int64_t H = sizes_.H, group_H = sizes_.H * sizes_.group;
+    Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);
+    ahead.add(kv(pass_.k, next), next.size(), H);
+    ahead.add(kv(pass_.v, next), next.size(), H);
+    if (alone) {
+      ahead.add(kv(pass_.dk, keys), keys.size(), H);
+      ahead.add(kv(pass_.dv, keys), keys.size(), H);
+    }
+    ahead.add(qo(pass_.q, coming), coming.size(), group_H);
+    ahead.add(qo(pass_.do_, coming), coming.size(), group_H);
+    ahead.add(qo(pass_.o, coming), coming.size(), group_H);
+    ahead.add(qo(pass_.dq, going), going.size(), group_H);
+    return ahead;
+  }
+
+  void key_tile(const Task& task, Reach reach, const Work& w, std::int64_t tile_index, bool alone) {
+    const Range queries = queries_of(task.segment), keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
     const Rows k =
         gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
@@ -169,16 +221,15 @@ class Backward {
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
     std::memset(w.dk, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
     std::memset(w.dv, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
-    const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tq), queries);
-    const Range row_tiles =
-        tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+    const Range seeing = row_tiles(reach, tile_index, queries);
+    Ahead ahead = ahead_of(task, tile_index, seeing, alone);
     RowEdges edges;
     BackwardTile tile = tile_of(w, count);
     tile.edges = &edges;
+    tile.ahead = &ahead;
     tile.k = k;
-    for (std::int64_t m = row_tiles.begin; m < row_tiles.end; ++m) {
-      const std::int64_t first = queries.begin + m * kTileRows;
-      const Range tile_queries{first, std::min(first + kTileRows, queries.end)};
+    for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
+      const Range tile_queries = rows_of_tile(task, m);
       find_edges(edges, reach, tile_queries, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         set_rows(tile, w, g, queries.begin, tile_queries);

@@ -11,6 +11,9 @@ namespace mixspan::attention {
 
 namespace {
 
+// Products in which ahead.step() is called: about this many.
+constexpr std::int64_t kCallsPerTile = 22;
+
 // Long enough to use a transposed tile often, short enough that o stays in the second-level cache;
 // shorter where there are few heads to share among threads. From the shapes alone.
 Segments forward_segments(const Sizes& s) {
@@ -23,7 +26,7 @@ Segments forward_segments(const Sizes& s) {
 
 // One worker's memory.
 struct Work {
-  float *keys_t, *gathered, *values, *scores, *o, *largest, *sums, *totals;
+  float *keys_t, *gathered, *values, *scores, *o, *largest, *sums;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments, int lanes) {
@@ -36,7 +39,6 @@ struct Work {
     o = pieces.take(rows * s.padded);
     largest = pieces.take(rows);
     sums = pieces.take(rows * lanes);
-    totals = pieces.take(rows);
     floats = pieces.taken();
   }
 };
@@ -73,42 +75,66 @@ class Forward {
     std::fill(w.largest, w.largest + all_rows, std::numeric_limits<float>::lowest());
 
     const Range tiles = tiles_of(visible_keys(reach, queries), kTileKeys);
+    std::int64_t finished = 0;  // tiles of rows; keys come in order, so rows end in order too
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      const Range keys{tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
-      key_tile(task, reach, w, queries, keys);
+      const Range seeing = row_tiles(reach, tile, queries);
+      while (finished < seeing.begin) finish(task, w, rows, finished++);
+      key_tile(task, reach, w, tile, queries);
     }
-    finish(task, w, rows);
+    while (finished * kTileRows < rows.size()) finish(task, w, rows, finished++);
   }
 
-  void key_tile(const Task& task, Reach reach, const Work& w, Range queries, Range keys) {
+  Range keys_of(std::int64_t tile) const {
+    return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
+  }
+  // The tiles of rows, counted from the segment's first, that read a tile of keys.
+  Range row_tiles(Reach reach, std::int64_t tile, Range queries) const {
+    const Range seeing = intersection(visible_queries(reach, keys_of(tile), sizes_.Tk), queries);
+    return tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+  }
+
+  void key_tile(const Task& task, Reach reach, const Work& w, std::int64_t tile_index,
+                Range queries) {
+    const Range keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size());
-    const Rows k = gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_,
-                               w.gathered);
-    const Rows v =
-        gather_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
+    const Rows all_k = rows_of(pass_.k, task.b, task.head);
+    const Rows all_v = rows_of(pass_.v, task.b, task.head);
+    const Rows k = gather_rows(all_k.from(keys.begin), count, sizes_, w.gathered);
+    const Rows v = gather_rows(all_v.from(keys.begin), count, sizes_, w.values);
     kernels_.transpose(w.keys_t, k, count, static_cast<int>(sizes_.H),
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
-    const Range seeing = intersection(visible_queries(reach, keys, sizes_.Tk), queries);
-    if (seeing.empty()) return;
-    // Tiles of rows are counted from the segment's first row.
-    const Range row_tiles =
-        tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+    const Range seeing = row_tiles(reach, tile_index, queries);
+    Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);
+    const Range next = intersection(keys_of(tile_index + 1), {0, queries.end});
+    ahead.add(all_k.from(next.begin), next.size(), sizes_.H);
+    ahead.add(all_v.from(next.begin), next.size(), sizes_.H);
+    const Range coming = rows_of_tile(seeing.end, queries),
+                going = rows_of_tile(seeing.begin, queries);
+    ahead.add(rows_of(pass_.q, task.b, task.head * sizes_.group).from(coming.begin), coming.size(),
+              sizes_.H * sizes_.group);
+    ahead.add(rows_of(pass_.o, task.b, task.head * sizes_.group).from(going.begin), going.size(),
+              sizes_.H * sizes_.group);
     RowEdges edges;
-    for (std::int64_t m = row_tiles.begin; m < row_tiles.end; ++m) {
-      const std::int64_t first = m * kTileRows;
-      const Range tile_queries{queries.begin + first,
-                               std::min(queries.begin + first + kTileRows, queries.end)};
-      find_edges(edges, reach, tile_queries, keys);
+    for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
+      const Range rows = rows_of_tile(m, queries);
+      find_edges(edges, reach, {rows.begin + sizes_.offset, rows.end + sizes_.offset}, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
-        ForwardTile tile = tile_of(w, g, first, static_cast<int>(tile_queries.size()));
+        const std::int64_t n = task.head * sizes_.group + g;
+        ForwardTile tile = tile_of(w, g, m * kTileRows, static_cast<int>(rows.size()));
         tile.keys = count;
         tile.edges = &edges;
-        tile.q = rows_of(pass_.q, task.b, task.head * sizes_.group + g)
-                     .from(tile_queries.begin - sizes_.offset);
+        tile.ahead = &ahead;
+        tile.q = rows_of(pass_.q, task.b, n).from(rows.begin);
         tile.v = v;
         kernels_.forward(tile);
       }
     }
+  }
+
+  // Query rows (not positions) of a tile of the segment that begins at position queries.begin.
+  Range rows_of_tile(std::int64_t m, Range queries) const {
+    const std::int64_t first = queries.begin - sizes_.offset + m * kTileRows;
+    return {first, std::min(first + kTileRows, queries.end - sizes_.offset)};
   }
 
   // The parts of a tile that belong to its rows, `first` being counted from the segment's.
@@ -126,17 +152,21 @@ class Forward {
     return tile;
   }
 
-  void finish(const Task& task, const Work& w, Range rows) {
+  void finish(const Task& task, const Work& w, Range segment_rows, std::int64_t m) {
     const View &o = pass_.o, &lse = pass_.lse;
+    const std::int64_t first = segment_rows.begin + m * kTileRows;
+    const auto count =
+        static_cast<int>(std::min(segment_rows.end - first, std::int64_t{kTileRows}));
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
       const std::int64_t n = task.head * sizes_.group + g;
-      float* out = o.data<float>() + task.b * o.stride(0) + n * o.stride(2);
-      float* out_lse = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
-      const ForwardTile all = tile_of(w, g, 0, static_cast<int>(rows.size()));
-      kernels_.normalise(out + rows.begin * o.stride(1), o.stride(1), w.totals, all);
-      for (std::int64_t r = 0; r < rows.size(); ++r) {
-        out_lse[rows.begin + r] = static_cast<float>(
-            static_cast<double>(all.largest[r]) * std::numbers::ln2 + std::log(w.totals[r]));
+      float* out = o.data<float>() + task.b * o.stride(0) + first * o.stride(1) + n * o.stride(2);
+      float* out_lse = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1) + first;
+      const ForwardTile tile = tile_of(w, g, m * kTileRows, count);
+      float totals[kTileRows];
+      kernels_.normalise(out, o.stride(1), totals, tile);
+      for (int r = 0; r < count; ++r) {
+        out_lse[r] = static_cast<float>(static_cast<double>(tile.largest[r]) * std::numbers::ln2 +
+                                        std::log(totals[r]));
       }
     }
   }

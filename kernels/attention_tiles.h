@@ -30,11 +30,31 @@ struct Rows {
   Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
 };
 
+/// Memory that will be wanted soon, fetched a little at a time between products. A short span does
+/// so little with each row that waiting for memory would cost it a tenth of its time.
+class Ahead {
+ public:
+  /// `tiles` tiles of about `calls_per_tile` calls of step() will fetch all that is added first.
+  Ahead(std::int64_t tiles, std::int64_t calls_per_tile);
+  void add(Rows rows, std::int64_t count, std::int64_t floats);
+  void step();
+
+ private:
+  struct Wanted {
+    Rows rows;
+    std::int64_t count, floats;
+  };
+  Wanted wanted_[8];
+  int wanted_count_ = 0, next_ = 0;
+  std::int64_t row_ = 0, rows_ = 0, steps_;
+};
+
 /// `padded` is the head size H rounded up to whole vectors. Scores are in log2 units: the keys in
 /// keys_t carry scale * log2(e).
 struct ForwardTile {
   int rows, keys, head, padded;
   const RowEdges* edges;
+  Ahead* ahead;
   Rows q;               // (rows, head)
   const float* keys_t;  // (head, kTileStride)
   Rows v;               // (keys, padded)
@@ -48,6 +68,7 @@ struct BackwardTile {
   int rows, keys, head, padded;
   float scale;
   const RowEdges* edges;
+  Ahead* ahead;
   Rows q, do_;               // (rows, padded)
   Rows k;                    // (keys, padded)
   const float* keys_t;       // (head, kTileStride)
