@@ -30,15 +30,20 @@ class Column {
     if (buffer_.size() == kBufferedElements) flush(file);
   }
   void finish(H5File& file) {
-    flush(file);
+    flush(file, true);
     file.set_attribute(names::digest_of(name_), to_hex(hash_.digest()));
   }
 
  private:
-  void flush(H5File& file) {
+  void flush(H5File& file, bool last = false) {
     hash_.update(buffer_.data(), buffer_.size() * sizeof(T));
-    file.append(name_, ConstView(buffer_.data(), dtype_of<T>(),
-                                 Shape{static_cast<std::int64_t>(buffer_.size())}));
+    const ConstView data(buffer_.data(), dtype_of<T>(),
+                         Shape{static_cast<std::int64_t>(buffer_.size())});
+    if (last && !file.has(name_)) {
+      file.write(name_, data);  // a small column takes no more room than it needs
+    } else {
+      file.append(name_, data);
+    }
     buffer_.clear();
   }
   std::string name_;

@@ -127,7 +127,7 @@ void fill_copy(const Numbers& n, const RandomStream& stream, Row row) {
 
 const std::vector<Kind>& kinds() {
   static const ParameterRange distance{"distance", &Numbers::distance, 64, 1, 1 << 20};
-  static const ParameterRange pairs{"pairs", &Numbers::pairs, 8, 1, 256};
+  static const ParameterRange pairs{"pairs", &Numbers::pairs, 4, 1, 256};
   static const ParameterRange values{"values", &Numbers::values, 8, 2, 256};
   static const std::vector<Kind> all{
       {"recall",

@@ -20,7 +20,7 @@ struct SyntheticParameter {
 struct SyntheticTask {
   std::string name;                            ///< "recall"
   std::vector<SyntheticParameter> parameters;  ///< all of them, defaults filled in
-  std::string str() const;                     ///< "synthetic:recall:distance=96,pairs=8,values=8"
+  std::string str() const;                     ///< "synthetic:recall:distance=64,pairs=4,values=8"
 };
 
 /// True for names that start with "synthetic:".
