@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "data/utf8.h"
+#include "data/text_cuts.h"
 
 namespace mixspan {
 

@@ -5,9 +5,10 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/text.h"
 #include "data/byte_reader.h"
 #include "data/document_cutter.h"
-#include "data/utf8.h"
+#include "data/text_cuts.h"
 
 namespace mixspan {
 

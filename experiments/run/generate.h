@@ -16,7 +16,7 @@ namespace mixspan {
 struct GenerateOptions {
   std::int64_t max_tokens = 200;
   std::int32_t end_of_text = -1;  ///< generation ends before this token; -1: never
-  SamplerOptions sampler;
+  SamplerOptions sampler = {};
 };
 
 /// Calls on_token for every new token as it is chosen. Throws InputError when the prompt is empty,

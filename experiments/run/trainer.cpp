@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/trace.h"
+#include "experiments/cost/flops.h"
 #include "kernels/reduce.h"
 
 namespace mixspan {
@@ -23,8 +24,8 @@ std::int64_t choose_micro_rows(const RunConfig& c) {
 }
 
 ScheduleConfig schedule_of(const RunConfig& c) {
-  return {schedule_kind(c.optimizer.schedule), c.optimizer.lr, c.train.steps,
-          c.optimizer.warmup_steps, c.optimizer.final_lr_fraction};
+  return {schedule_kind(c.optimizer.schedule), c.optimizer.lr, c.train.steps, c.warmup(),
+          c.optimizer.final_lr_fraction};
 }
 
 struct MicroBatch {
@@ -80,7 +81,15 @@ StepReport Trainer::step(std::int64_t step) {
 
   const double lr = lr_at(schedule_, step + 1);
   optimizer_.update(exec_, model_.params(), {lr, config_.train.max_grad_norm, grad_norm, step + 1});
-  return {step + 1, rows * config_.model.context, loss, grad_norm, lr};
+  return {step + 1, rows * config_.model.context, loss, grad_norm, lr, flops(batch)};
+}
+
+double Trainer::flops(const Batch& batch) const {
+  if (batch.document_start.shape().rank() == 2) {
+    return count_flops(config_.model, batch.document_start, config_.model.vocab).model();
+  }
+  return static_cast<double>(config_.batch_rows()) *
+         count_flops(config_.model, config_.model.context, config_.model.vocab).model();
 }
 
 void Trainer::report_nonfinite(std::int64_t step, const Batch& batch, double loss) {

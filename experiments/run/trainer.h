@@ -21,6 +21,7 @@ struct StepReport {
   double loss = 0;          ///< mean over the step's targets, natural log
   double grad_norm = 0;     ///< before clipping
   double lr = 0;
+  double flops = 0;  ///< what the step's mathematics needs (ModelFlops::model)
 };
 
 class Trainer {
@@ -39,6 +40,7 @@ class Trainer {
   const Arena& activations() const { return activations_; }
 
  private:
+  double flops(const Batch& batch) const;
   [[noreturn]] void report_nonfinite(std::int64_t step, const Batch& batch, double loss);
 
   Exec exec_;

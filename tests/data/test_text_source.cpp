@@ -10,8 +10,9 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "core/text.h"
+#include "data/text_cuts.h"
 #include "data/text_source.h"
-#include "data/utf8.h"
 #include "tests/data/toys.h"
 #include "tests/support/fixture.h"
 

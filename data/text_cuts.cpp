@@ -1,11 +1,10 @@
-#include "data/utf8.h"
+#include "data/text_cuts.h"
 
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 namespace mixspan {
 
@@ -25,28 +24,6 @@ UChar32 character_before(std::string_view text, std::size_t end) {
 }
 
 }  // namespace
-
-bool is_utf8(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    std::uint64_t eight;
-    if (text.size() - at >= sizeof eight) {
-      std::memcpy(&eight, text.data() + at, sizeof eight);
-      if ((eight & 0x8080808080808080u) == 0) {
-        at += sizeof eight;
-        continue;
-      }
-    }
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data() + at);
-    const auto length = static_cast<std::int32_t>(std::min<std::size_t>(text.size() - at, 8));
-    std::int32_t i = 0;
-    UChar32 c = 0;
-    U8_NEXT(bytes, i, length, c);
-    if (c < 0) return false;
-    at += static_cast<std::size_t>(i);
-  }
-  return true;
-}
 
 std::size_t last_safe_cut(std::string_view text, std::size_t from) {
   for (std::size_t p = text.size(); p-- > std::max<std::size_t>(from, 1);) {

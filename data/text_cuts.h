@@ -1,13 +1,10 @@
-// Where a text may be cut, and whether it is UTF-8.
+// Where a text may be cut.
 #pragma once
 
 #include <cstddef>
 #include <string_view>
 
 namespace mixspan {
-
-/// True when all of `text` is well-formed UTF-8.
-bool is_utf8(std::string_view text);
 
 /// The last place p in [from, text.size()) where text[p] is ASCII white space behind a whole
 /// character that is neither white space nor a control; npos where there is none. GPT-2's splitter

@@ -1,0 +1,174 @@
+// The only file that knows CLI11.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+#include <new>
+
+#include "core/build.h"
+#include "core/error.h"
+#include "experiments/cli/commands.h"
+#include "experiments/run/lease.h"
+
+namespace mixspan {
+
+namespace {
+
+using Action = std::function<ExitCode()>;
+
+// What every subcommand gets: --help with an example at its foot, and an action to run.
+CLI::App* add_command(CLI::App& app, const char* name, const char* help, const char* example) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->footer(std::string("Example:\n  ") + example);
+  return command;
+}
+
+void add_prepare(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(
+      app, "prepare", "Turn text into a corpus of tokens",
+      "mixspan prepare book.txt papers/ notes.jsonl --out corpus.h5 --tokenizer bpe:tok.json");
+  auto a = std::make_shared<PrepareArgs>();
+  c->add_option("INPUT", a->inputs, "Text files, .gz, .jsonl (key \"text\"), or folders of these")
+      ->required();
+  c->add_option("--out", a->out, "The corpus to write (HDF5)")->required();
+  c->add_option("--tokenizer", a->tokenizer, "byte | bpe:FILE | hf:DIR")->required();
+  c->callback([a, &action] { action = [a] { return prepare_command(*a); }; });
+}
+
+void add_tokenizer(CLI::App& app, Action& action) {
+  CLI::App* t = app.add_subcommand("tokenizer", "Work on tokenizers");
+  t->require_subcommand(1);
+  CLI::App* c = add_command(*t, "train", "Learn a byte-level BPE vocabulary from text",
+                            "mixspan tokenizer train papers/ --vocab 4096 --out tok.json");
+  auto a = std::make_shared<TokenizerTrainArgs>();
+  c->add_option("INPUT", a->inputs, "Text files, .gz, .jsonl (key \"text\"), or folders of these")
+      ->required();
+  c->add_option("--vocab", a->vocab, "Tokens in the vocabulary, 257 or more")
+      ->capture_default_str();
+  c->add_option("--out", a->out, "The tokenizer.json to write")->required();
+  c->callback([a, &action] { action = [a] { return tokenizer_train_command(*a); }; });
+}
+
+void add_train(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(
+      app, "train", "Train a model; goes on where an earlier call stopped",
+      "mixspan train run.toml --set model.full_layers=bottom:2 --run-dir runs/bottom-2");
+  auto a = std::make_shared<TrainArgs>();
+  c->add_option("CONFIG", a->config,
+                "The run's config (TOML); keys are described in docs/config.md")
+      ->required();
+  c->add_option("--set", a->sets, "section.key=value: overrides one key; may be repeated")
+      ->take_all()
+      ->expected(1);
+  c->add_option("--run-dir", a->run_dir, "Where the run lives; default runs/NAME-OF-CONFIG");
+  c->add_option("--max-time", a->max_time,
+                "Save and stop with exit code 75 after this long, e.g. 2h30m");
+  c->add_option("--ranks", a->ranks, "Ranks to run as threads of this process")
+      ->capture_default_str();
+  c->add_flag("--print-config", a->print_config, "Print the resolved config and exit");
+  c->callback([a, &action] { action = [a] { return train_command(*a); }; });
+}
+
+void add_eval(CLI::App& app, Action& action) {
+  CLI::App* c =
+      add_command(app, "eval", "Loss and perplexity, also by position in the text",
+                  "mixspan eval runs/bottom-2 --data held-out.h5 --context 512 --context 1024");
+  auto a = std::make_shared<EvalArgs>();
+  c->add_option("MODEL", a->model, "A run directory or a checkpoint")->required();
+  c->add_option("--data", a->data, "A corpus or synthetic:TASK; default: what the run held out");
+  c->add_option("--context", a->contexts,
+                "Tokens a row; may be repeated; default: the model's context")
+      ->take_all()
+      ->expected(1);
+  c->add_option("--buckets", a->buckets, "Parts of the context that losses are reported by")
+      ->capture_default_str();
+  c->add_flag("--json", a->json, "Print one JSON object for each context instead of a table");
+  c->callback([a, &action] { action = [a] { return eval_command(*a); }; });
+}
+
+void add_generate(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(app, "generate", "Write text that goes on from a prompt",
+                            "mixspan generate runs/bottom-2 --prompt \"The list of\" --max-tokens "
+                            "100 --temperature 0.8 --top-p 0.95");
+  auto a = std::make_shared<GenerateArgs>();
+  SamplerOptions& s = a->options.sampler;
+  c->add_option("MODEL", a->model, "A run directory or a checkpoint")->required();
+  c->add_option("--prompt", a->prompt, "The text to go on from, or @FILE")->required();
+  CLI::Option* max =
+      c->add_option("--max-tokens", a->options.max_tokens,
+                    "Tokens to write at most; default 200, or what the model's context leaves");
+  c->add_option("--temperature", s.temperature, "0: always the likeliest token")
+      ->capture_default_str();
+  c->add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: all")->capture_default_str();
+  c->add_option("--top-p", s.top_p, "Only the likeliest tokens that together have this probability")
+      ->capture_default_str();
+  c->add_option("--seed", s.seed, "The same seed gives the same text")->capture_default_str();
+  c->callback([a, max, &action] {
+    a->max_tokens_given = max->count() > 0;
+    action = [a] { return generate_command(*a); };
+  });
+}
+
+void add_exchange(CLI::App& app, Action& action) {
+  CLI::App* in =
+      add_command(app, "import", "Make a checkpoint from a Hugging Face GPT-Neo or GPT-2 folder",
+                  "mixspan import gpt-neo-125m/ --out imported");
+  auto i = std::make_shared<ImportArgs>();
+  in->add_option("HF_DIR", i->folder, "Folder with config.json, safetensors and tokenizer")
+      ->required();
+  in->add_option("--out", i->out, "The checkpoint to write")->required();
+  in->callback([i, &action] { action = [i] { return import_command(*i); }; });
+
+  CLI::App* out =
+      add_command(app, "export", "Make a Hugging Face folder from a run or a checkpoint",
+                  "mixspan export runs/bottom-2 --out hf-model/");
+  auto e = std::make_shared<ExportArgs>();
+  out->add_option("MODEL", e->model, "A run directory or a checkpoint")->required();
+  out->add_option("--out", e->out, "The folder to write; must not exist or be empty")->required();
+  out->callback([e, &action] { action = [e] { return export_command(*e); }; });
+}
+
+int report(const char* message, ExitCode code) {
+  std::fprintf(stderr, "mixspan: %s\n", message);
+  return code;
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CLI::App app(
+      "Trains long-context decoder models in which every layer has its own attention span.",
+      "mixspan");
+  app.set_version_flag("--version", std::string("mixspan ") + std::string(kBuildName));
+  app.require_subcommand(1);
+  app.failure_message([](const CLI::App* a, const CLI::Error& e) {
+    return std::string("mixspan: ") + e.what() + "; see " +
+           (a->get_subcommands().empty() ? "mixspan"
+                                         : "mixspan " + a->get_subcommands()[0]->get_name()) +
+           " --help\n";
+  });
+  Action action;
+  add_prepare(app, action);
+  add_tokenizer(app, action);
+  add_train(app, action);
+  add_eval(app, action);
+  add_generate(app, action);
+  add_exchange(app, action);
+  add_command(app, "info", "Version, processor and measured peaks", "mixspan info")
+      ->callback([&action] { action = info_command; });
+  try {
+    app.parse(argc, argv);
+    return action();
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kFinished : kUsage;
+  } catch (const InputError& e) {
+    return report(e.what(), kUsage);
+  } catch (const LeaseLost& e) {
+    return report(e.what(), kLost);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory", kFailure);
+  } catch (const std::exception& e) {
+    return report(e.what(), kFailure);
+  }
+}
+
+}  // namespace mixspan

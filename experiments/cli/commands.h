@@ -1,0 +1,72 @@
+// The subcommands of `mixspan`, apart from how their arguments are parsed. Each returns the exit
+// code or throws: InputError for what the user gave, Error for what failed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiments/run/exit_code.h"
+#include "experiments/run/generate.h"
+
+namespace mixspan {
+
+struct PrepareArgs {
+  std::vector<std::filesystem::path> inputs;
+  std::filesystem::path out;
+  std::string tokenizer = "byte";
+};
+ExitCode prepare_command(const PrepareArgs&);
+
+struct TokenizerTrainArgs {
+  std::vector<std::filesystem::path> inputs;
+  std::int64_t vocab = 4096;
+  std::filesystem::path out;
+};
+ExitCode tokenizer_train_command(const TokenizerTrainArgs&);
+
+struct TrainArgs {
+  std::filesystem::path config;
+  std::vector<std::string> sets;
+  std::filesystem::path run_dir;  ///< empty: runs/NAME-OF-CONFIG
+  std::string max_time;
+  int ranks = 1;
+  bool print_config = false;
+};
+ExitCode train_command(const TrainArgs&);
+
+struct EvalArgs {
+  std::filesystem::path model;
+  std::string data;                    ///< empty: what the run held out
+  std::vector<std::int64_t> contexts;  ///< empty: the model's
+  std::int64_t buckets = 8;
+  bool json = false;
+};
+ExitCode eval_command(const EvalArgs&);
+
+struct GenerateArgs {
+  std::filesystem::path model;
+  std::string prompt;  ///< or @FILE
+  GenerateOptions options;
+  bool max_tokens_given = false;
+};
+ExitCode generate_command(const GenerateArgs&);
+
+struct ImportArgs {
+  std::filesystem::path folder, out;
+};
+ExitCode import_command(const ImportArgs&);
+
+struct ExportArgs {
+  std::filesystem::path model, out;
+};
+ExitCode export_command(const ExportArgs&);
+
+ExitCode info_command();
+
+/// Parses the command line and runs the command. Prints errors to stderr, one line each; throws
+/// nothing.
+int run_command_line(int argc, const char* const* argv);
+
+}  // namespace mixspan
