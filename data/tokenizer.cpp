@@ -43,6 +43,10 @@ std::unique_ptr<Tokenizer> load_folder(const fs::path& dir) {
   for (const auto& [vocab, merges] :
        {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")}) {
     if (fs::exists(dir / vocab) && fs::exists(dir / merges)) {
+      require(!fs::exists(dir / "added_tokens.json"),
+              "{}: Mixspan reads added tokens from a tokenizer.json only; Hugging Face's "
+              "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) writes one",
+              (dir / "added_tokens.json").string());
       return std::make_unique<BpeTokenizer>(bpe_model_from_files(dir / vocab, dir / merges));
     }
   }

@@ -131,6 +131,9 @@ TEST(TokenizerRefusals, FoldersWithBadFiles) {
   write_file(folder / "tokenizer_config.json", "{");
   expect_line(refused(), {"tokenizer_config.json"});
   std::filesystem::remove(folder / "tokenizer_config.json");
+  write_file(folder / "added_tokens.json", "{}");
+  expect_line(refused(), {"added_tokens.json", "save_pretrained"});
+  std::filesystem::remove(folder / "added_tokens.json");
   write_file(folder / "vocab.json", "not json");
   expect_line(refused(), {"vocab.json", "not JSON"});
 }
