@@ -18,7 +18,7 @@ constexpr std::int64_t kCallsPerTile = 44;
 // As few segments as give the threads enough to share: more of them mean more parts to add. From
 // the shapes alone.
 Segments backward_segments(const Sizes& s) {
-  constexpr std::int64_t kFewestRows = 256, kMost = 8, kTasks = 8;
+  constexpr std::int64_t kFewestRows = 4 * kTileRows, kMost = 8, kTasks = 8;
   const std::int64_t heads = s.B * s.K;
   const std::int64_t wanted = std::clamp((kTasks + heads - 1) / heads, std::int64_t{1}, kMost);
   const std::int64_t even = (s.Tq + wanted - 1) / wanted;
@@ -121,28 +121,30 @@ class Backward {
 
   void segment(const Task& task, Reach reach, const Work& w) {
     const Range queries = queries_of(task.segment);
-    const std::int64_t all_rows = segments_.rows * sizes_.group;
-    std::memset(w.dq, 0, static_cast<std::size_t>(all_rows * sizes_.padded) * sizeof(float));
     const Range tiles = key_tiles(reach, task.segment);
+    Ring ring{1, sizes_.group};
+    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      ring.places = std::max(ring.places, row_tiles(reach, tile, queries).size());
+    }
     // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
     std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
       const Range seeing = row_tiles(reach, tile, queries);
-      while (finished < seeing.begin) finish_rows(task, w, finished++);
-      while (begun < seeing.end) begin_rows(task, w, begun++);
+      while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
+      while (begun < seeing.end) begin_rows(task, w, ring, begun++);
       Work to = w;
       const bool alone = readers(reach, tile).size() == 1;
       if (!alone) {
         to.dk = part(task.b, task.head, task.segment, tile);
         to.dv = to.dk + part_floats_;
       }
-      key_tile(task, reach, to, tile, alone);
+      key_tile(task, reach, to, ring, tile, alone);
       if (alone) {
         store_rows(pass_.dk, task.b, task.head, keys_of(tile), w.dk, sizes_);
         store_rows(pass_.dv, task.b, task.head, keys_of(tile), w.dv, sizes_);
       }
     }
-    while (finished * kTileRows < queries.size()) finish_rows(task, w, finished++);
+    while (finished * kTileRows < queries.size()) finish_rows(task, w, ring, finished++);
   }
 
   // The tiles of rows, counted from the segment's first, that read a tile of keys.
@@ -156,13 +158,13 @@ class Backward {
     return {first, std::min(first + kTileRows, queries.end)};
   }
 
-  // lse in log2 units, delta, and copies of q and do.
-  void begin_rows(const Task& task, const Work& w, std::int64_t m) {
+  // lse in log2 units, delta, copies of q and do, and dq so far.
+  void begin_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
     const Range rows = rows_of_tile(task, m);
     const auto count = static_cast<int>(rows.size());
     const ConstView& lse = pass_.lse;
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
-      const std::int64_t n = task.head * sizes_.group + g, at = g * segments_.rows + m * kTileRows;
+      const std::int64_t n = task.head * sizes_.group + g, at = ring.row(m, g);
       const float* from = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1);
       for (std::int64_t r = 0; r < count; ++r) {
         w.lse[at + r] = static_cast<float>(from[rows.begin + r] * std::numbers::log2e);
@@ -173,13 +175,14 @@ class Backward {
                   w.q + at * sizes_.padded);
       kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(rows.begin), count,
                     static_cast<int>(sizes_.H));
+      std::fill_n(w.dq + at * sizes_.padded, kTileRows * sizes_.padded, 0.0f);
     }
   }
 
-  void finish_rows(const Task& task, const Work& w, std::int64_t m) {
+  void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
       store_rows(pass_.dq, task.b, task.head * sizes_.group + g, rows_of_tile(task, m),
-                 w.dq + (g * segments_.rows + m * kTileRows) * sizes_.padded, sizes_);
+                 w.dq + ring.row(m, g) * sizes_.padded, sizes_);
     }
   }
 
@@ -209,8 +212,9 @@ class Backward {
     return ahead;
   }
 
-  void key_tile(const Task& task, Reach reach, const Work& w, std::int64_t tile_index, bool alone) {
-    const Range queries = queries_of(task.segment), keys = keys_of(tile_index);
+  void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
+                std::int64_t tile_index, bool alone) {
+    const Range keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
     const Rows k =
         gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
@@ -221,7 +225,7 @@ class Backward {
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
     std::memset(w.dk, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
     std::memset(w.dv, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
-    const Range seeing = row_tiles(reach, tile_index, queries);
+    const Range seeing = row_tiles(reach, tile_index, queries_of(task.segment));
     Ahead ahead = ahead_of(task, tile_index, seeing, alone);
     RowEdges edges;
     BackwardTile tile = tile_of(w, count);
@@ -232,7 +236,7 @@ class Backward {
       const Range tile_queries = rows_of_tile(task, m);
       find_edges(edges, reach, tile_queries, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
-        set_rows(tile, w, g, queries.begin, tile_queries);
+        set_rows(tile, w, ring.row(m, g), static_cast<int>(tile_queries.size()));
         kernels_.backward(tile);
       }
     }
@@ -253,10 +257,8 @@ class Backward {
     return tile;
   }
 
-  void set_rows(BackwardTile& tile, const Work& w, std::int64_t g, std::int64_t segment_begin,
-                Range queries) const {
-    const std::int64_t at = g * segments_.rows + queries.begin - segment_begin;
-    tile.rows = static_cast<int>(queries.size());
+  void set_rows(BackwardTile& tile, const Work& w, std::int64_t at, int rows) const {
+    tile.rows = rows;
     tile.q = {w.q + at * sizes_.padded, sizes_.padded};
     tile.do_ = {w.do_ + at * sizes_.padded, sizes_.padded};
     tile.lse = w.lse + at;

@@ -1,7 +1,6 @@
 // Forward: each task takes a segment of queries of one key/value head through the keys, tile by
 // tile, so that a tile of keys is transposed once for all queries and query heads that read it.
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numbers>
 
@@ -17,7 +16,7 @@ constexpr std::int64_t kCallsPerTile = 22;
 // Long enough to use a transposed tile often, short enough that o stays in the second-level cache;
 // shorter where there are few heads to share among threads. From the shapes alone.
 Segments forward_segments(const Sizes& s) {
-  constexpr std::int64_t kMostRows = 512, kTasks = 16;
+  constexpr std::int64_t kMostRows = 16 * kTileRows, kTasks = 16;
   const std::int64_t wanted = (s.Tq * s.B * s.K + kTasks - 1) / kTasks;
   const std::int64_t rows = std::clamp((wanted + kTileRows - 1) / kTileRows * kTileRows,
                                        std::int64_t{kTileRows}, kMostRows);
@@ -67,23 +66,28 @@ class Forward {
   Work work(float* begin) const { return Work(begin, sizes_, segments_, kernels_.lanes); }
 
   void segment(const Task& task, Reach reach, const Work& w) {
-    const Range rows = segments_.range(task.segment, sizes_.Tq);
-    const Range queries{rows.begin + sizes_.offset, rows.end + sizes_.offset};
-    const std::int64_t all_rows = segments_.rows * sizes_.group;
-    std::memset(w.o, 0, static_cast<std::size_t>(all_rows * sizes_.padded) * sizeof(float));
-    std::memset(w.sums, 0, static_cast<std::size_t>(all_rows * kernels_.lanes) * sizeof(float));
-    std::fill(w.largest, w.largest + all_rows, std::numeric_limits<float>::lowest());
-
+    const Range queries = queries_of(task);
     const Range tiles = tiles_of(visible_keys(reach, queries), kTileKeys);
-    std::int64_t finished = 0;  // tiles of rows; keys come in order, so rows end in order too
+    Ring ring{1, sizes_.group};
+    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      ring.places = std::max(ring.places, row_tiles(reach, tile, queries).size());
+    }
+    // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
+    std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
       const Range seeing = row_tiles(reach, tile, queries);
-      while (finished < seeing.begin) finish(task, w, rows, finished++);
-      key_tile(task, reach, w, tile, queries);
+      while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
+      while (begun < seeing.end) begin_rows(w, ring, begun++);
+      key_tile(task, reach, w, ring, tile);
     }
-    while (finished * kTileRows < rows.size()) finish(task, w, rows, finished++);
+    while (finished * kTileRows < queries.size()) finish_rows(task, w, ring, finished++);
   }
 
+  // Positions, not rows.
+  Range queries_of(const Task& task) const {
+    const Range rows = segments_.range(task.segment, sizes_.Tq);
+    return {rows.begin + sizes_.offset, rows.end + sizes_.offset};
+  }
   Range keys_of(std::int64_t tile) const {
     return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
   }
@@ -93,8 +97,16 @@ class Forward {
     return tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
   }
 
-  void key_tile(const Task& task, Reach reach, const Work& w, std::int64_t tile_index,
-                Range queries) {
+  void begin_rows(const Work& w, const Ring& ring, std::int64_t m) const {
+    const std::int64_t at = ring.row(m, 0), count = sizes_.group * kTileRows;
+    std::fill_n(w.o + at * sizes_.padded, count * sizes_.padded, 0.0f);
+    std::fill_n(w.sums + at * kernels_.lanes, count * kernels_.lanes, 0.0f);
+    std::fill_n(w.largest + at, count, std::numeric_limits<float>::lowest());
+  }
+
+  void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
+                std::int64_t tile_index) {
+    const Range queries = queries_of(task);
     const Range keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size());
     const Rows all_k = rows_of(pass_.k, task.b, task.head);
@@ -120,7 +132,7 @@ class Forward {
       find_edges(edges, reach, {rows.begin + sizes_.offset, rows.end + sizes_.offset}, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         const std::int64_t n = task.head * sizes_.group + g;
-        ForwardTile tile = tile_of(w, g, m * kTileRows, static_cast<int>(rows.size()));
+        ForwardTile tile = tile_of(w, ring.row(m, g), static_cast<int>(rows.size()));
         tile.keys = count;
         tile.edges = &edges;
         tile.ahead = &ahead;
@@ -137,9 +149,8 @@ class Forward {
     return {first, std::min(first + kTileRows, queries.end - sizes_.offset)};
   }
 
-  // The parts of a tile that belong to its rows, `first` being counted from the segment's.
-  ForwardTile tile_of(const Work& w, std::int64_t g, std::int64_t first, int rows) const {
-    const std::int64_t at = g * segments_.rows + first;
+  // The parts of a tile that belong to its rows.
+  ForwardTile tile_of(const Work& w, std::int64_t at, int rows) const {
     ForwardTile tile{};
     tile.rows = rows;
     tile.head = static_cast<int>(sizes_.H);
@@ -152,16 +163,16 @@ class Forward {
     return tile;
   }
 
-  void finish(const Task& task, const Work& w, Range segment_rows, std::int64_t m) {
+  void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) const {
     const View &o = pass_.o, &lse = pass_.lse;
-    const std::int64_t first = segment_rows.begin + m * kTileRows;
-    const auto count =
-        static_cast<int>(std::min(segment_rows.end - first, std::int64_t{kTileRows}));
+    const Range rows = rows_of_tile(m, queries_of(task));
+    const std::int64_t first = rows.begin;
+    const auto count = static_cast<int>(rows.size());
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
       const std::int64_t n = task.head * sizes_.group + g;
       float* out = o.data<float>() + task.b * o.stride(0) + first * o.stride(1) + n * o.stride(2);
       float* out_lse = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1) + first;
-      const ForwardTile tile = tile_of(w, g, m * kTileRows, count);
+      const ForwardTile tile = tile_of(w, ring.row(m, g), count);
       float totals[kTileRows];
       kernels_.normalise(out, o.stride(1), totals, tile);
       for (int r = 0; r < count; ++r) {

@@ -55,6 +55,16 @@ struct Task {
         segment(segments.count - 1 - item / (sizes.K * sizes.B)) {}
 };
 
+/// Rows from their first tile of keys to their last: a tile of rows needs memory only then, so tile
+/// m of the segment lives in place m % places, and a short span's rows stay in the nearest cache.
+struct Ring {
+  std::int64_t places, group;
+  /// The first row of tile m of query head g of the group.
+  std::int64_t row(std::int64_t m, std::int64_t g) const {
+    return (m % places * group + g) * kTileRows;
+  }
+};
+
 /// The keys that each row of a tile reads. `queries` are positions.
 void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys);
 
