@@ -9,28 +9,29 @@
 namespace mixspan::simd {
 namespace {
 
-/// F: L floats, I: L whole numbers, D: L / 2 doubles, H: L / 2 floats. (A vector type that depends
-/// on a template parameter cannot be subscripted, so each width is spelled out.)
+/// F: L floats, I: L unsigned whole numbers (they wrap), D: L / 2 doubles, H: L / 2 floats. (A
+/// vector type that depends on a template parameter cannot be subscripted, so each width is spelled
+/// out.)
 template <int L>
 struct Lanes;
 template <>
 struct Lanes<4> {
   typedef float F __attribute__((vector_size(16)));
-  typedef std::int32_t I __attribute__((vector_size(16)));
+  typedef std::uint32_t I __attribute__((vector_size(16)));
   typedef double D __attribute__((vector_size(16)));
   typedef float H __attribute__((vector_size(8)));
 };
 template <>
 struct Lanes<8> {
   typedef float F __attribute__((vector_size(32)));
-  typedef std::int32_t I __attribute__((vector_size(32)));
+  typedef std::uint32_t I __attribute__((vector_size(32)));
   typedef double D __attribute__((vector_size(32)));
   typedef float H __attribute__((vector_size(16)));
 };
 template <>
 struct Lanes<16> {
   typedef float F __attribute__((vector_size(64)));
-  typedef std::int32_t I __attribute__((vector_size(64)));
+  typedef std::uint32_t I __attribute__((vector_size(64)));
   typedef double D __attribute__((vector_size(64)));
   typedef float H __attribute__((vector_size(32)));
 };
@@ -88,7 +89,7 @@ struct Vec {
     p = p * (r * r) + r + 1.0f;
     I power;  // 2^n
     __builtin_memcpy(&power, &shifted, sizeof(power));
-    power = (power << 23) + (127 << 23);  // the whole number lies in shifted's low bits
+    power = (power << 23) + (127u << 23);  // the whole number lies in shifted's low bits
     F two_to_n;
     __builtin_memcpy(&two_to_n, &power, sizeof(two_to_n));
     return x < -87.3f ? F{} : p * two_to_n;
