@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,15 +27,18 @@ struct CheckpointMeta {
   std::string build;           ///< which program wrote it
 };
 
-/// Writes RUN/checkpoints/step-%08d: everything goes to step-%08d.tmp first, is fsynced, and is
-/// published by one rename; then `latest` is pointed to it and the oldest are removed until `keep`
-/// are left (0 keeps all). Killed anywhere, it leaves either the new checkpoint or none, and every
-/// earlier one. A whole one of the same step and content is left as it is, any other is replaced.
-/// Tensors must be contiguous and have distinct names, such as "model/wte.weight", "adam_m/...".
-/// The caller has checked its lease. Throws Error when the disk is full or the folder unwritable.
-std::filesystem::path save_checkpoint(const std::filesystem::path& folder,
-                                      const CheckpointMeta& meta,
-                                      std::span<const NamedConstView> tensors, int keep);
+/// Writes RUN/checkpoints/step-%08d: everything goes to a folder step-*.tmp first, is fsynced, and
+/// is published by one rename; then `latest` is pointed to it and the oldest are removed until
+/// `keep` are left (0 keeps all). Killed anywhere, it leaves either the new checkpoint or none, and
+/// every earlier one. A whole one of the same step and content is left as it is, any other is
+/// replaced. Tensors must be contiguous and have distinct names, such as "model/wte.weight",
+/// "adam_m/...". `still_ours` is called before anything is removed and again just before the
+/// rename, which may be minutes later; it throws where the run's lease was lost, and then nothing
+/// is published. Throws Error when the disk is full or the folder unwritable.
+std::filesystem::path save_checkpoint(
+    const std::filesystem::path& folder, const CheckpointMeta& meta,
+    std::span<const NamedConstView> tensors, int keep,
+    const std::function<void()>& still_ours = [] {});
 
 /// The same for one checkpoint that stands alone (`mixspan import --out`). Refuses a path where
 /// there is something already.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <system_error>
 
 #include "core/durable_file.h"
@@ -60,6 +61,11 @@ void discard(const fs::path& folder) {
   fs::remove_all(folder, ignored);
 }
 
+// A writer that was cut off and came back must not write into the folder of the one after it.
+std::string unique_part(const std::string& name) {
+  return fmt::format("{}.{:08x}.tmp", name, std::random_device()());
+}
+
 // Writes a whole checkpoint into a new folder, durably, but under a name that nobody reads.
 void write_folder(const fs::path& folder, const CheckpointMeta& meta, const Tensors& tensors,
                   const std::string& content) {
@@ -93,7 +99,14 @@ bool holds(const fs::path& published, const std::string& content) {
 }
 
 // Puts `part` in the place of `published`. Whatever was there is gone afterwards.
-void publish(const fs::path& part, const fs::path& published) {
+void publish(const fs::path& part, const fs::path& published,
+             const std::function<void()>& still_ours) {
+  try {
+    still_ours();
+  } catch (...) {
+    discard(part);
+    throw;
+  }
   if (!fs::exists(published)) return rename_durably(part, published);
   // Swapping the two names leaves no moment without a checkpoint of that name.
   if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, published.c_str(), RENAME_EXCHANGE) != 0) {
@@ -161,17 +174,19 @@ void remove_leftovers(const fs::path& folder) {
 }  // namespace
 
 fs::path save_checkpoint(const fs::path& folder, const CheckpointMeta& meta,
-                         std::span<const NamedConstView> tensors, int keep) {
+                         std::span<const NamedConstView> tensors, int keep,
+                         const std::function<void()>& still_ours) {
   check(meta.step >= 0, "checkpoint of step {}", meta.step);
   const Tensors all = sorted(tensors);
   const std::string name = step_name(meta.step), content = content_of(meta, all);
   const fs::path published = folder / name;
   make_folder(folder);
+  still_ours();
   remove_leftovers(folder);
   if (!holds(published, content)) {
-    const fs::path part = folder / (name + ".tmp");
+    const fs::path part = folder / unique_part(name);
     write_folder(part, meta, all, content);
-    publish(part, published);
+    publish(part, published, still_ours);
   }
   point_latest(folder, name);
   prune(folder, meta.step, keep);

@@ -14,6 +14,9 @@ namespace mixspan {
 
 namespace {
 
+// Each writing costs two fsyncs, some milliseconds to some tens of them.
+constexpr std::chrono::seconds kHeartbeat(5);
+
 std::int64_t unix_time() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
@@ -91,7 +94,10 @@ RunDirectory::RunDirectory(const RunDirectoryOptions& options)
       log_(path_ / "log.txt", AppendFile::Open::append) {
   const std::vector<ConfigDifference> changes = accepted_changes(options);
   if (!changes.empty()) std::filesystem::remove(path_ / "result.json");
-  if (finished()) return;
+  if (finished()) {
+    if (status_.state != RunState::done) set_state(RunState::done);  // killed just before it
+    return;
+  }
   log(fmt::format("==== start {} on {}, process {}{}, {} ====", status_.restarts + 1, status_.host,
                   status_.pid, status_.job_id.empty() ? "" : ", job " + status_.job_id,
                   options.build));
@@ -126,7 +132,7 @@ void RunDirectory::set_state(RunState state, std::string_view last_error) {
 
 void RunDirectory::heartbeat(std::int64_t step) {
   status_.step = step;
-  if (std::chrono::steady_clock::now() - status_written_ < std::chrono::seconds(1)) return;
+  if (std::chrono::steady_clock::now() - status_written_ < kHeartbeat) return;
   set_state(status_.state, status_.last_error);
 }
 

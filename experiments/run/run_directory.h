@@ -44,13 +44,13 @@ class RunDirectory {
   /// result.json is there.
   bool finished() const;
 
-  /// Throws LeaseLost when another writer took the run over. Call before each publish.
+  /// Throws LeaseLost when another writer took the run over. For save_checkpoint()'s still_ours.
   void check_lease() const { lease_.check(); }
 
   /// Writes status.json at once. Like all that writes here, it throws LeaseLost rather than
   /// overwrite what a newer writer says.
   void set_state(RunState state, std::string_view last_error = {});
-  /// Notes the step; writes status.json when the last writing is a second old.
+  /// Notes the step; writes status.json when the last writing is five seconds old.
   void heartbeat(std::int64_t step);
   /// Appends to log.txt and flushes; adds the time in front and the line end.
   void log(std::string_view line);

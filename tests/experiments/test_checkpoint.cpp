@@ -165,6 +165,22 @@ TEST_F(CheckpointSave, AStandaloneOneIsNeverWrittenOverAnything) {
   EXPECT_EQ(Checkpoint::open(scratch / "out").meta().step, 1);
 }
 
+TEST_F(CheckpointSave, NothingIsPublishedOrRemovedWithoutTheLease) {
+  save(10, 1);
+  fs::create_directories(folder / "step-00000020.of-another-writer.tmp");
+  const std::vector<std::string> before = entries();
+  for (int calls_before_loss : {0, 1}) {
+    int calls = 0;
+    const auto still_ours = [&] { check(calls++ < calls_before_loss, "lost"); };
+    EXPECT_THROW(save_checkpoint(folder, meta(20), State(20).views(), 1, still_ours), Error);
+    EXPECT_EQ(calls, calls_before_loss + 1);
+    if (calls_before_loss == 0) {
+      EXPECT_EQ(entries(), before);
+    }
+  }
+  EXPECT_EQ(entries(), (std::vector<std::string>{"latest", "step-00000010"}));
+}
+
 class CheckpointFind : public CheckpointTest {};
 
 TEST_F(CheckpointFind, NothingThereIsNoCheckpoint) {

@@ -98,6 +98,13 @@ TEST_F(RunDirectoryTest, AFinishedRunIsNotTouched) {
   EXPECT_EQ(file("log.txt"), log);
 }
 
+TEST_F(RunDirectoryTest, KilledBetweenItsResultAndItsStatusARunIsDone) {
+  { RunDirectory(options()).set_state(RunState::interrupted); }
+  test::write_file(path / "result.json", "{}");
+  EXPECT_TRUE(RunDirectory(options()).finished());
+  EXPECT_EQ(read_status(path)->state, RunState::done);
+}
+
 TEST_F(RunDirectoryTest, AQueuedRunWasNotStartedBefore) {
   fs::create_directories(path);
   write_status(path, {.state = RunState::queued, .job_id = "12", .host = {}, .last_error = {}});
