@@ -207,13 +207,10 @@ void ConfigSchema::check_required(const std::string& where) const {
 std::string nearest_key(const ConfigSchema& schema, std::string_view key) {
   if (key.size() > 100) return "";
   const std::string_view name = key.substr(key.rfind('.') + 1);
-  for (const auto& f : schema.fields()) {
-    if (f.name == name) return f.key();
-  }
   std::string nearest;
   std::size_t best = std::max<std::size_t>(2, name.size() / 3) + 1;
   for (const auto& f : schema.fields()) {
-    // A key under its own section is nearer than one as close under another.
+    // The same name under another section counts as one edit.
     const std::size_t distance =
         std::min(edit_distance(key, f.key()), edit_distance(name, f.name) + 1);
     if (distance < best) nearest = f.key(), best = distance;

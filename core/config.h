@@ -79,8 +79,8 @@ class ConfigSchema {
   std::vector<Section> sections_;
 };
 
-/// "section.name" closest to `key` among the schema's keys, "" when none is close: the same name in
-/// another section first, then by edit distance.
+/// The schema's key closest to `key`, "" when none is close: by edit distance, where another
+/// section counts as one edit.
 std::string nearest_key(const ConfigSchema& schema, std::string_view key);
 
 /// A value as TOML writes it; doubles in the shortest form that reads back to the same bits.

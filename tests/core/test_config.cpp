@@ -79,12 +79,21 @@ TEST(Config, ReadsWhatIsGivenAndKeepsTheRest) {
   EXPECT_EQ(read("\xef\xbb\xbf[model]\r\nlayers = 7\r\n").layers, 7);
 }
 
+TEST(Config, BoundsAreAllowed) {
+  EXPECT_EQ(read("model.layers = 1").layers, 1);
+  EXPECT_EQ(read("model.layers = 100").layers, 100);
+}
+
 TEST(Config, WholeNumbersAreNumbers) {
   Sample s;
   ConfigSchema schema;
   schema.field("x", &s.lr, "");
   schema.read_text("x = 3", "a.toml");
   EXPECT_EQ(s.lr, 3.0);
+  for (const std::string number : {"inf", "-inf", "nan"}) {
+    EXPECT_EQ(refusal([&] { schema.read_text("x = " + number, "a.toml"); }),
+              "a.toml:1: x: wanted a finite number, got " + number);
+  }
 }
 
 TEST(Config, NamesTheNearestKeyOrSection) {

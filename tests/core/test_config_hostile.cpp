@@ -71,6 +71,8 @@ TEST(HostileConfig, SurvivesHostileText) {
   // Many dots are no harm where they are no key.
   EXPECT_EQ(read("[train]\ndata = \"" + repeat("../", 200) + "\" # " + repeat("a.", 200)).data,
             repeat("../", 200));
+  EXPECT_EQ(refused("device = [" + repeat("0.5, ", 200) + "]").find("a.toml:1: device: wanted"),
+            0u);
   for (const char* part : {"[", "{a=", "[[", "\"", "'''", "\\", "a.", "-", "9", "\xff", "[a]\n"}) {
     survives("x = " + repeat(part, 100'000));
     survives(repeat(part, 100'000));
