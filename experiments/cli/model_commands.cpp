@@ -102,10 +102,12 @@ ExitCode generate_command(const GenerateArgs& a) {
   require(loaded.tokenizer != nullptr,
           "{}: was trained on {}, which is not text; nothing can be generated", a.model.string(),
           loaded.config.data.train);
-  const std::vector<std::int32_t> prompt = loaded.tokenizer->encode(read_prompt(a.prompt));
+  const std::vector<std::int32_t> prompt =
+      loaded.tokenizer->encode(read_prompt(a.prompt), SpecialTokens::as_text);
   GenerateOptions options = a.options;
   const std::int64_t room = loaded.config.model.context - static_cast<std::int64_t>(prompt.size());
   if (!a.max_tokens_given && room >= 1) options.max_tokens = std::min(options.max_tokens, room);
+  options.vocab = loaded.tokenizer->vocab_size();
   options.end_of_text = loaded.tokenizer->end_of_text();
   Machine machine;
   const auto print = [&](std::span<const std::int32_t> tokens) {

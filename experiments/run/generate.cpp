@@ -37,13 +37,14 @@ std::vector<std::int32_t> generate(const Exec& ex, const Model& model,
   check_prompt(model, prompt, o.max_tokens);
   const auto n = static_cast<std::int64_t>(prompt.size());
   Model::State state = model.start(1, n + o.max_tokens);
+  const std::int64_t vocab = o.vocab > 0 ? o.vocab : model.config().vocab;
   Tensor logits({1, model.config().vocab});
   model.extend(ex, logits, ConstView(prompt.data(), DType::i32, {1, n}), state);
 
   std::vector<std::int32_t> text;
   while (static_cast<std::int64_t>(text.size()) < o.max_tokens) {
-    const std::int32_t token =
-        sample(logits.view().select(0, 0), o.sampler, static_cast<std::uint64_t>(text.size()));
+    const std::int32_t token = sample(logits.view().select(0, 0).slice(0, 0, vocab), o.sampler,
+                                      static_cast<std::uint64_t>(text.size()));
     if (token == o.end_of_text) break;
     text.push_back(token);
     on_token(token);

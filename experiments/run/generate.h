@@ -15,6 +15,7 @@ namespace mixspan {
 
 struct GenerateOptions {
   std::int64_t max_tokens = 200;
+  std::int64_t vocab = 0;         ///< only tokens below it are drawn; 0: all the model has
   std::int32_t end_of_text = -1;  ///< generation ends before this token; -1: never
   SamplerOptions sampler = {};
 };

@@ -1,5 +1,6 @@
 // The program as a user meets it: every command once from text to text, and every wrong input
 // answered by one line and exit code 2, with the files that are there left as they were.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,20 +24,33 @@ class Cli : public testing::Test {
     fs::create_directory(at("text"));
     const std::string text = read_file(MIXSPAN_SOURCE_DIR "/LICENSE");
     for (int i = 0; i < 6; ++i) {
-      write_file(at("text/" + std::to_string(i) + ".txt"), std::to_string(i) + text);
+      write_file(at(fmt::format("text/{}.txt", i)), fmt::format("{}{}", i, text));
     }
     write_file(at("run.toml"), config("corpus.h5"));
     made({"tokenizer", "train", at("text"), "--vocab", "400", "--out", at("tok.json")});
-    made({"prepare", at("text"), "--out", at("corpus.h5"), "--tokenizer", "bpe:" + at("tok.json")});
+    made({"prepare", at("text"), "--out", at("corpus.h5"), "--tokenizer",
+          fmt::format("bpe:{}", at("tok.json"))});
     made({"train", at("run.toml"), "--run-dir", at("run")});
   }
   static void TearDownTestSuite() { delete folder_; }
 
   static std::string at(const std::string& name) { return *folder_ / name; }
   static std::string config(const std::string& corpus) {
-    return "[model]\nlayers = 2\nwidth = 32\nheads = 2\ncontext = 64\nspan = \"sliding:8\"\n"
-           "full_layers = \"bottom:1\"\n[data]\ntrain = \"" +
-           at(corpus) + "\"\neval_fraction = 0.3\n[train]\nsteps = 6\nbatch_tokens = 256\n";
+    return fmt::format(R"([model]
+layers = 2
+width = 32
+heads = 2
+context = 64
+span = "sliding:8"
+full_layers = "bottom:1"
+[data]
+train = "{}"
+eval_fraction = 0.3
+[train]
+steps = 6
+batch_tokens = 256
+)",
+                       at(corpus));
   }
   static ProgramResult made(const std::vector<std::string>& arguments) {
     const ProgramResult r = mixspan(arguments);
@@ -59,10 +73,9 @@ class Cli : public testing::Test {
 };
 
 TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
-  for (const char* command :
-       {"prepare", "train", "eval", "generate", "import", "export", "info"}) {
+  for (const char* command : {"prepare", "train", "eval", "generate", "import", "export", "info"}) {
     const std::string help = made({command, "--help"}).out;
-    EXPECT_NE(help.find("Example:\n  mixspan " + std::string(command)), std::string::npos) << help;
+    EXPECT_NE(help.find(fmt::format("Example:\n  mixspan {}", command)), std::string::npos) << help;
   }
   EXPECT_NE(made({"tokenizer", "train", "--help"}).out.find("Example:\n"), std::string::npos);
   EXPECT_NE(made({"--version"}).out.find("mixspan 0."), std::string::npos);
@@ -71,7 +84,7 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
 TEST_F(Cli, ARunDirectoryHoldsWhatItPromises) {
   for (const char* name : {"config.toml", "metrics.jsonl", "log.txt", "status.json", "result.json",
                            "tensorboard", "checkpoints/latest"}) {
-    EXPECT_TRUE(fs::exists(at("run/") + name)) << name;
+    EXPECT_TRUE(fs::exists(fs::path(at("run")) / name)) << name;
   }
   EXPECT_EQ(nlohmann::json::parse(read_file(at("run/status.json")))["state"], "done");
   const auto result = nlohmann::json::parse(read_file(at("run/result.json")));
@@ -102,9 +115,10 @@ TEST_F(Cli, GeneratesTheSameTextForTheSameSeed) {
   EXPECT_EQ(text("1", "0"), text("2", "0"));
   EXPECT_EQ(text("1").find("The License"), 0u);
   write_file(at("prompt.txt"), "The License");
-  EXPECT_EQ(
-      made({"generate", at("run"), "--prompt", "@" + at("prompt.txt"), "--max-tokens", "20"}).out,
-      text("1"));
+  EXPECT_EQ(made({"generate", at("run"), "--prompt", fmt::format("@{}", at("prompt.txt")),
+                  "--max-tokens", "20"})
+                .out,
+            text("1"));
 }
 
 TEST_F(Cli, ImportsAndExports) {
@@ -121,7 +135,7 @@ TEST_F(Cli, ImportsAndExports) {
 TEST_F(Cli, ATrainedModelExportsWithItsTokenizer) {
   made({"export", at("run"), "--out", at("hf")});
   for (const char* name : {"config.json", "model.safetensors", "tokenizer.json"}) {
-    EXPECT_TRUE(fs::exists(at("hf/") + name)) << name;
+    EXPECT_TRUE(fs::exists(fs::path(at("hf")) / name)) << name;
   }
   made({"import", at("hf"), "--out", at("back")});
   const auto greedy = [](const std::string& model) {
@@ -156,7 +170,7 @@ TEST_F(Cli, WrongConfigs) {
   expect_refused(with("train.steps=some"), {"train.steps", "some"});
   expect_refused(with("parallel.tp=2"), {"parallel.tp"});
   expect_refused(with("device=cuda"), {"device"});
-  expect_refused(with("data.train=" + at("nowhere.h5")), {"nowhere.h5"});
+  expect_refused(with(fmt::format("data.train={}", at("nowhere.h5"))), {"nowhere.h5"});
   expect_refused(with("data.train=synthetic:recal"), {"recal"});
   expect_refused(with("model.vocab=17"), {"model.vocab", "17"});
   EXPECT_FALSE(fs::exists(at("never")));
@@ -167,9 +181,9 @@ TEST_F(Cli, WrongText) {
                  {"missing.txt"});
   expect_refused({"prepare", at("text"), "--out", at("x.h5"), "--tokenizer", "bits"},
                  {"bits", "byte"});
-  expect_refused(
-      {"prepare", at("text"), "--out", at("x.h5"), "--tokenizer", "bpe:" + at("run.toml")},
-      {"run.toml"});
+  expect_refused({"prepare", at("text"), "--out", at("x.h5"), "--tokenizer",
+                  fmt::format("bpe:{}", at("run.toml"))},
+                 {"run.toml"});
   write_file(at("lines.jsonl"), "{\"text\": \"fine\"}\n{\"txt\": 1}\n");
   expect_refused({"prepare", at("lines.jsonl"), "--out", at("corpus.h5"), "--tokenizer", "byte"},
                  {"lines.jsonl:2", "text"});
@@ -189,7 +203,8 @@ TEST_F(Cli, WrongModels) {
   made({"prepare", at("text"), "--out", at("bytes.h5"), "--tokenizer", "byte"});
   expect_refused({"eval", at("run"), "--data", at("bytes.h5")}, {"bytes.h5", "tokenizer"});
   expect_refused({"generate", at("run"), "--prompt", ""}, {"--prompt"});
-  expect_refused({"generate", at("run"), "--prompt", "@" + at("nothing")}, {"nothing"});
+  expect_refused({"generate", at("run"), "--prompt", fmt::format("@{}", at("nothing"))},
+                 {"nothing"});
   expect_refused({"generate", at("run"), "--prompt", "a", "--max-tokens", "64"},
                  {"--max-tokens 64"});
   expect_refused({"import", at("text"), "--out", at("y")}, {"config.json"});
@@ -210,9 +225,9 @@ TEST_F(Cli, ACorpusThatIsDamagedIsRefused) {
   write_file(at("empty.h5"), "");
   for (const char* name : {"flipped.h5", "short.h5", "empty.h5"}) {
     expect_refused({"eval", at("run"), "--data", at(name)}, {name});
-    expect_refused(
-        {"train", at("run.toml"), "--run-dir", at("never"), "--set", "data.train=" + at(name)},
-        {name});
+    expect_refused({"train", at("run.toml"), "--run-dir", at("never"), "--set",
+                    fmt::format("data.train={}", at(name))},
+                   {name});
   }
 }
 

@@ -1,5 +1,6 @@
 // A run that is killed, stopped or damaged ends as one that was left alone: same losses bit for
 // bit, same final checkpoint.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -20,23 +21,7 @@ namespace {
 using namespace test;
 namespace fs = std::filesystem;
 
-// One corpus and one uninterrupted run for all tests of this file.
-class Resume : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new ScratchFolder;
-    const std::string text = read_file(MIXSPAN_SOURCE_DIR "/LICENSE");
-    for (int i = 0; i < 8; ++i) {
-      write_file(*folder_ / ("text" + std::to_string(i) + ".txt"),
-                 std::to_string(i) + text.substr(static_cast<std::size_t>(i) * 1000, 3000));
-    }
-    std::vector<std::string> arguments{"prepare", "--out", *folder_ / "corpus.h5", "--tokenizer",
-                                       "byte"};
-    for (int i = 0; i < 8; ++i)
-      arguments.push_back(*folder_ / ("text" + std::to_string(i) + ".txt"));
-    const ProgramResult prepared = mixspan(arguments);
-    ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
-    write_file(*folder_ / "run.toml", R"([model]
+constexpr const char* kConfig = R"([model]
 layers = 3
 width = 64
 heads = 2
@@ -44,8 +29,7 @@ context = 128
 span = "sliding:16"
 full_layers = "bottom:1"
 [data]
-train = ")" + (*folder_ / "corpus.h5").string() +
-                                          R"("
+train = "{}"
 eval_fraction = 0.2
 [train]
 steps = 40
@@ -60,12 +44,31 @@ keep = 2
 every_steps = 10
 [log]
 every_steps = 1
-)");
+)";
+
+// One corpus and one uninterrupted run for all tests of this file.
+class Resume : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new ScratchFolder;
+    const std::string text = read_file(MIXSPAN_SOURCE_DIR "/LICENSE");
+    for (int i = 0; i < 8; ++i) {
+      write_file(text_file(i),
+                 fmt::format("{}{}", i, text.substr(static_cast<std::size_t>(i) * 1000, 3000)));
+    }
+    std::vector<std::string> arguments{"prepare", "--out", *folder_ / "corpus.h5", "--tokenizer",
+                                       "byte"};
+    for (int i = 0; i < 8; ++i) arguments.push_back(text_file(i));
+    const ProgramResult prepared = mixspan(arguments);
+    ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
+    write_file(*folder_ / "run.toml",
+               fmt::format(fmt::runtime(kConfig), (*folder_ / "corpus.h5").string()));
     const ProgramResult whole = mixspan(train("whole"));
     ASSERT_EQ(whole.exit_code, 0) << whole.err;
   }
   static void TearDownTestSuite() { delete folder_; }
 
+  static std::string text_file(int i) { return *folder_ / fmt::format("text{}.txt", i); }
   static std::vector<std::string> train(const std::string& name) {
     return {"train", *folder_ / "run.toml", "--run-dir", *folder_ / name};
   }
