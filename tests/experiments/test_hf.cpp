@@ -55,7 +55,7 @@ ModelConfig small_config() {
   return c;
 }
 
-TEST(hf, parameters_are_those_of_the_model) {
+TEST(Hf, ParametersAreThoseOfTheModel) {
   for (const bool bias : {false, true}) {
     ModelConfig c = small_config();
     c.qkv_bias = bias;
@@ -71,7 +71,7 @@ TEST(hf, parameters_are_those_of_the_model) {
 
 class GoldenFolder : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
 
-TEST_P(GoldenFolder, is_imported_bit_for_bit) {
+TEST_P(GoldenFolder, IsImportedBitForBit) {
   const HfModel model = read_hf_model(golden(GetParam().first));
   const H5File file = H5File::open(golden(GetParam().second));
   const ModelConfig& c = model.config;
@@ -98,7 +98,7 @@ TEST_P(GoldenFolder, is_imported_bit_for_bit) {
   }
 }
 
-TEST_P(GoldenFolder, survives_export_and_import_bit_for_bit) {
+TEST_P(GoldenFolder, SurvivesExportAndImportBitForBit) {
   const HfModel model = read_hf_model(golden(GetParam().first));
   const ScratchFolder scratch;
   const fs::path out = scratch / "new/out";
@@ -115,7 +115,7 @@ TEST_P(GoldenFolder, survives_export_and_import_bit_for_bit) {
   EXPECT_EQ(std::distance(fs::directory_iterator(out), {}), 3);
 }
 
-INSTANTIATE_TEST_SUITE_P(hf, GoldenFolder,
+INSTANTIATE_TEST_SUITE_P(Hf, GoldenFolder,
                          ::testing::Values(std::pair("hf_gpt_neo", "gpt_neo_a.h5"),
                                            std::pair("hf_gpt2", "gpt2.h5")),
                          [](const auto& each) { return std::string(each.param.first); });
@@ -169,7 +169,7 @@ void expect_says(const std::string& message, const std::string& part) {
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
 }
 
-TEST(hf_import, refuses_what_would_be_computed_differently) {
+TEST(HfImport, RefusesWhatWouldBeComputedDifferently) {
   Spoiled neo("hf_gpt_neo");
   const auto neo_with = [&](const char* key, const json& value) {
     return neo.refusal_with([&](json& c) { c[key] = value; });
@@ -208,7 +208,7 @@ TEST(hf_import, refuses_what_would_be_computed_differently) {
   }
 }
 
-TEST(hf_import, refuses_folders_that_are_not) {
+TEST(HfImport, RefusesFoldersThatAreNot) {
   const ScratchFolder folder;
   expect_says(refusal([&] { read_hf_model(folder / "gone"); }), "gone: no such folder");
   expect_says(refusal([&] { read_hf_model(folder.path()); }), "config.json: no such file");
@@ -219,7 +219,7 @@ TEST(hf_import, refuses_folders_that_are_not) {
   expect_says(refusal([&] { read_hf_model(folder.path()); }), "safe_serialization");
 }
 
-TEST(hf_import, refuses_missing_and_unknown_tensors) {
+TEST(HfImport, RefusesMissingAndUnknownTensors) {
   Spoiled missing("hf_gpt_neo");
   missing.rewrite([](auto& views) {
     std::erase_if(views, [](const auto& v) { return v.name.ends_with("2.mlp.c_fc.bias"); });
@@ -234,7 +234,7 @@ TEST(hf_import, refuses_missing_and_unknown_tensors) {
   expect_says(extra.refusal_as_is(), "q_proj.bias\" is no part of the GPTNeoForCausalLM");
 }
 
-TEST(hf_import, takes_either_prefix_old_masks_and_an_equal_head) {
+TEST(HfImport, TakesEitherPrefixOldMasksAndAnEqualHead) {
   for (const std::string name : {"hf_gpt_neo", "hf_gpt2"}) {
     Spoiled old(name);
     const Tensor mask(Shape{1, 1, 24, 24}), value(Shape{});
@@ -249,7 +249,7 @@ TEST(hf_import, takes_either_prefix_old_masks_and_an_equal_head) {
   }
 }
 
-TEST(hf_import, refuses_a_head_of_its_own) {
+TEST(HfImport, RefusesAHeadOfItsOwn) {
   Spoiled own("hf_gpt2");
   Tensor head = copy_of(own.model.params.front().tensor);
   head.data<float>()[head.size() - 1] += 1.0f;
@@ -257,7 +257,7 @@ TEST(hf_import, refuses_a_head_of_its_own) {
   expect_says(own.refusal_as_is(), "lm_head.weight differs from wte.weight");
 }
 
-TEST(hf_export, folds_the_scale_exactly_when_it_is_a_power_of_two) {
+TEST(HfExport, FoldsTheScaleExactlyWhenItIsAPowerOfTwo) {
   for (const std::int64_t heads : {2, 4}) {  // H = 16 and H = 8
     ModelConfig c = small_config();
     c.heads = heads;
@@ -285,7 +285,7 @@ TEST(hf_export, folds_the_scale_exactly_when_it_is_a_power_of_two) {
   }
 }
 
-TEST(hf_export, gives_gpt2_zero_biases_when_the_model_has_none) {
+TEST(HfExport, GivesGpt2ZeroBiasesWhenTheModelHasNone) {
   ModelConfig c = small_config();
   c.attention_scale = "inverse-sqrt";
   c.spans = {"full", "sliding:24", "block:24"};  // all cover the context
@@ -310,7 +310,7 @@ TEST(hf_export, gives_gpt2_zero_biases_when_the_model_has_none) {
   EXPECT_EQ(at, params.size());
 }
 
-TEST(hf_export, keeps_scale_one_with_biases_in_gpt2) {
+TEST(HfExport, KeepsScaleOneWithBiasesInGpt2) {
   ModelConfig c = small_config();
   c.qkv_bias = true;
   c.spans = std::vector<std::string>(3, "full");
@@ -324,7 +324,7 @@ TEST(hf_export, keeps_scale_one_with_biases_in_gpt2) {
   expect_same_params(got.params, params);
 }
 
-TEST(hf_export, refuses_what_no_family_holds) {
+TEST(HfExport, RefusesWhatNoFamilyHolds) {
   const ScratchFolder scratch;
   const auto refusal_of = [&](const std::vector<std::string>& spans, bool bias) {
     ModelConfig c = small_config();
@@ -343,7 +343,7 @@ TEST(hf_export, refuses_what_no_family_holds) {
   EXPECT_TRUE(fs::is_empty(scratch.path()));
 }
 
-TEST(hf_export, touches_no_folder_that_holds_something) {
+TEST(HfExport, TouchesNoFolderThatHoldsSomething) {
   const ModelConfig c = small_config();
   const std::vector<NamedTensor> params = random_params(c);
   const ScratchFolder scratch;
@@ -361,7 +361,7 @@ TEST(hf_export, touches_no_folder_that_holds_something) {
   expect_same_params(read_hf_model(scratch / "empty").params, params);
 }
 
-TEST(hf_export, leaves_nothing_behind_when_it_fails) {
+TEST(HfExport, LeavesNothingBehindWhenItFails) {
   const ModelConfig c = small_config();
   const std::vector<NamedTensor> params = random_params(c);
   const ScratchFolder scratch;

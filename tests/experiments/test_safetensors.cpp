@@ -41,7 +41,7 @@ std::string sound_file() {
   return read_file(folder / "x");
 }
 
-TEST(safetensors, writes_what_it_reads) {
+TEST(Safetensors, WritesWhatItReads) {
   const ScratchFolder folder;
   const Tensor a = random_tensor({3, 5}, 1), b = random_tensor({4}, 2), empty(Shape{0, 7});
   write_safetensors(folder / "x", {{"b", b}, {"a", a}, {"none", empty}});
@@ -56,7 +56,7 @@ TEST(safetensors, writes_what_it_reads) {
   EXPECT_FALSE(std::filesystem::exists(folder / "x.tmp"));
 }
 
-TEST(safetensors, widens_halves_exactly) {
+TEST(Safetensors, WidensHalvesExactly) {
   // Every 16-bit pattern: zeros, subnormals, infinities and NaNs among them.
   constexpr std::int64_t kPatterns = 65536;
   std::string data(2 * kPatterns, '\0');
@@ -88,7 +88,7 @@ TEST(safetensors, widens_halves_exactly) {
   }
 }
 
-TEST(safetensors, refuses_every_truncation) {
+TEST(Safetensors, RefusesEveryTruncation) {
   const std::string bytes = sound_file();
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     const std::string message = refusal_of(bytes.substr(0, n));
@@ -100,7 +100,7 @@ TEST(safetensors, refuses_every_truncation) {
 
 // A changed header byte may still be a sound header of other names; it must never be a crash, a
 // second line, or a tensor outside the file.
-TEST(safetensors, survives_every_flipped_header_byte) {
+TEST(Safetensors, SurvivesEveryFlippedHeaderByte) {
   const std::string bytes = sound_file();
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
@@ -127,7 +127,7 @@ TEST(safetensors, survives_every_flipped_header_byte) {
   EXPECT_GT(read, 10);  // another letter in a name, for example
 }
 
-TEST(safetensors, refuses_ranges_that_lie) {
+TEST(Safetensors, RefusesRangesThatLie) {
   const auto one = [](const std::string& rest) { return file_of("{\"a\":{" + rest + "}}", 16); };
   expect_refused(one(R"("dtype":"F32","shape":[4],"data_offsets":[0,17])"), "bytes [0, 17) of 16");
   expect_refused(one(R"("dtype":"F32","shape":[4],"data_offsets":[8,4])"), "bytes [8, 4)");
@@ -153,7 +153,7 @@ TEST(safetensors, refuses_ranges_that_lie) {
   expect_refused(one(R"("dtype":"F32","shape":4,"data_offsets":[0,16])"), "whole numbers");
 }
 
-TEST(safetensors, refuses_tensors_that_share_or_leave_bytes) {
+TEST(Safetensors, RefusesTensorsThatShareOrLeaveBytes) {
   const auto two = [](const std::string& a, const std::string& b) {
     return file_of(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":)" + a +
                        R"(},"b":{"dtype":"F32","shape":[2],"data_offsets":)" + b + "}}",
@@ -165,7 +165,7 @@ TEST(safetensors, refuses_tensors_that_share_or_leave_bytes) {
   expect_refused(two("[0,8]", "[8,16]"), "the last 8 bytes");
 }
 
-TEST(safetensors, refuses_headers_that_are_not) {
+TEST(Safetensors, RefusesHeadersThatAreNot) {
   expect_refused("", "0 bytes are too few");
   expect_refused(std::string(8, '\xff'), "a header of 18446744073709551615 bytes");
   expect_refused(file_of("[]", 0), "does not start with '{'");
@@ -179,7 +179,7 @@ TEST(safetensors, refuses_headers_that_are_not) {
   expect_refused(file_of("{\"a\":" + info + ",\"a\":" + info + "}", 4), "stands there twice");
 }
 
-TEST(safetensors, refuses_to_read_as_something_else) {
+TEST(Safetensors, RefusesToReadAsSomethingElse) {
   const ScratchFolder folder;
   write_file(folder / "x",
              file_of(R"({"a":{"dtype":"I32","shape":[4],"data_offsets":[0,16]}})", 16));
@@ -206,7 +206,7 @@ class Shards : public ::testing::Test {
   const Tensor a = random_tensor({3}, 1), b = random_tensor({4}, 2);
 };
 
-TEST_F(Shards, are_read_as_one) {
+TEST_F(Shards, AreReadAsOne) {
   write_file(folder / "model.safetensors.index.json",
              R"({"metadata":{"total_size":28},"weight_map":{)"
              R"("a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
@@ -216,7 +216,7 @@ TEST_F(Shards, are_read_as_one) {
   EXPECT_EQ(bits_differ(got, b), "");
 }
 
-TEST_F(Shards, are_refused_when_the_index_lies) {
+TEST_F(Shards, AreRefusedWhenTheIndexLies) {
   EXPECT_NE(refusal_with(R"({"weight_map":{"a":"../model-00001-of-00002.safetensors"}})")
                 .find("wanted the plain name"),
             std::string::npos);
