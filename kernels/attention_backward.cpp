@@ -27,8 +27,7 @@ Segments backward_segments(const Sizes& s) {
 }
 
 struct Work {
-  float *keys_t, *values_t, *keys, *values, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse,
-      *delta;
+  float *keys_t, *values_t, *keys, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse, *delta;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments) {
@@ -37,7 +36,6 @@ struct Work {
     keys_t = pieces.take(s.H * kTileStride);
     values_t = pieces.take(s.H * kTileStride);
     keys = pieces.take(kTileKeys * s.padded);
-    values = pieces.take(kTileKeys * s.padded);
     weights = pieces.take(kTileRows * kTileStride);
     dscores = pieces.take(kTileRows * kTileStride);
     dk = pieces.take(kTileKeys * s.padded);
@@ -218,8 +216,7 @@ class Backward {
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
     const Rows k =
         gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
-    const Rows v =
-        gather_rows(rows_of(pass_.v, task.b, task.head).from(keys.begin), count, sizes_, w.values);
+    const Rows v = rows_of(pass_.v, task.b, task.head).from(keys.begin);
     kernels_.transpose(w.keys_t, k, count, head,
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
     kernels_.transpose(w.values_t, v, count, head, 1.0f);

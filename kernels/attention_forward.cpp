@@ -25,14 +25,13 @@ Segments forward_segments(const Sizes& s) {
 
 // One worker's memory.
 struct Work {
-  float *keys_t, *gathered, *values, *scores, *o, *largest, *sums;
+  float *keys_t, *values, *scores, *o, *largest, *sums;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments, int lanes) {
     Pieces pieces(begin);
     const std::int64_t rows = segments.rows * s.group;
     keys_t = pieces.take(s.H * kTileStride);
-    gathered = pieces.take(kTileKeys * s.padded);
     values = pieces.take(kTileKeys * s.padded);
     scores = pieces.take(kTileRows * kTileStride);
     o = pieces.take(rows * s.padded);
@@ -111,9 +110,8 @@ class Forward {
     const auto count = static_cast<int>(keys.size());
     const Rows all_k = rows_of(pass_.k, task.b, task.head);
     const Rows all_v = rows_of(pass_.v, task.b, task.head);
-    const Rows k = gather_rows(all_k.from(keys.begin), count, sizes_, w.gathered);
     const Rows v = gather_rows(all_v.from(keys.begin), count, sizes_, w.values);
-    kernels_.transpose(w.keys_t, k, count, static_cast<int>(sizes_.H),
+    kernels_.transpose(w.keys_t, all_k.from(keys.begin), count, static_cast<int>(sizes_.H),
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
     const Range seeing = row_tiles(reach, tile_index, queries);
     Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);

@@ -80,28 +80,29 @@ double peak_gflops(ThreadPool& threads) {
   return 2.0 * 8 * 12 * kRounds * threads.size() / best.cpu / 1e9;
 }
 
+// One packed QKV, as a layer hands it over, in an arena, as a training step holds it.
 struct Problem {
   std::int64_t B, T, N, H;
-  Tensor qkv, o, lse, do_, dqkv;
-  Problem(std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t h)
+  View qkv, o, lse, do_, dqkv;
+  Problem(Arena& arena, std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t h)
       : B(b),
         T(t),
         N(n),
         H(h),
-        qkv({B, T, 3 * N * H}),
-        o({B, T, N, H}),
-        lse({B, N, T}),
-        do_({B, T, N, H}),
-        dqkv({B, T, 3 * N * H}) {
+        qkv(arena.allocate("qkv", {B, T, 3 * N * H})),
+        o(arena.allocate("o", {B, T, N, H})),
+        lse(arena.allocate("lse", {B, N, T})),
+        do_(arena.allocate("do", {B, T, N, H})),
+        dqkv(arena.allocate("dqkv", {B, T, 3 * N * H})) {
     const RandomStream stream(1, "bench");
-    for (Tensor* x : {&qkv, &do_}) {
+    for (View* x : {&qkv, &do_}) {
       for (std::int64_t i = 0; i < x->size(); ++i) {
         x->data<float>()[i] = static_cast<float>(stream.normal(static_cast<std::uint64_t>(i)));
       }
     }
   }
-  View part(Tensor& x, std::int64_t i) {
-    return x.view().slice(2, i * N * H, (i + 1) * N * H).split(2, N, H);
+  View part(const View& x, std::int64_t i) const {
+    return x.slice(2, i * N * H, (i + 1) * N * H).split(2, N, H);
   }
   void forward(const Exec& ex, const AttentionRule& rule) {
     attention_forward(ex, o, lse, part(qkv, 0), part(qkv, 1), part(qkv, 2), rule);
@@ -168,7 +169,8 @@ int run(int thread_count, std::int64_t H, std::int64_t heads, Isa isa) {
                                       BlockSpan{256, 1}};
   std::map<std::int64_t, std::vector<Times>> times;
   for (const std::int64_t T : {1024, 2048, 8192}) {
-    Problem p(1, T, heads, H);
+    Arena activations("activations");
+    Problem p(activations, 1, T, heads, H);
     times[T] = measure(ex, p, spans);
     for (std::size_t s = 0; s < spans.size(); ++s) {
       print_row(p, spans[s], times[T][s], times[T][0], peak);

@@ -5,11 +5,21 @@
 #include <string>
 #include <vector>
 
+#include "core/cpu.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
 #include "tests/support/fixture.h"
 
 namespace mixspan::test {
+
+/// The instruction sets of this machine that kernels have a path for.
+inline std::vector<Isa> runnable_isas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa <= best_isa()) isas.push_back(isa);
+  }
+  return isas;
+}
 
 /// Every kind of span, with sizes that divide nothing, one key, one more than T and far more.
 inline std::vector<AnySpan> awkward_spans(std::int64_t T) {

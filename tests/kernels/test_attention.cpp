@@ -19,14 +19,7 @@ class Attention : public testing::TestWithParam<Isa> {
   }
 };
 
-std::vector<Isa> all_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-    if (isa <= best_isa()) isas.push_back(isa);
-  }
-  return isas;
-}
-INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(all_isas()),
+INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(runnable_isas()),
                          [](const auto& isa) { return std::string(name_of(isa.param)); });
 
 void run(const Exec& ex, AttentionTensors& t, const AttentionRule& rule) {
