@@ -12,7 +12,7 @@ namespace mixspan::test {
 
 namespace {
 
-TextSource pieces_of(std::vector<std::string> pieces) {
+TextPieces pieces_of(std::vector<std::string> pieces) {
   return [pieces = std::move(pieces), i = std::size_t{0}](std::string& piece) mutable {
     if (i == pieces.size()) return false;
     piece = pieces[i++];
