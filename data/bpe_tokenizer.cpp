@@ -1,10 +1,12 @@
 #include "data/bpe_tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
 #include "core/hash.h"
 #include "data/byte_symbols.h"
+#include "data/text_cuts.h"
 
 namespace mixspan {
 
@@ -70,6 +72,13 @@ std::unique_ptr<WordCache> BpeTokenizer::take_cache() const {
 void BpeTokenizer::give_back(std::unique_ptr<WordCache> cache) const {
   const std::lock_guard lock(mutex_);
   idle_caches_.push_back(std::move(cache));
+}
+
+// The splitter never joins what lies on both sides of a safe cut; only an added token can.
+bool BpeTokenizer::encodes_in_parts() const {
+  return std::none_of(model_.added.begin(), model_.added.end(), [](const AddedToken& token) {
+    return last_safe_cut(token.content, 0) != std::string_view::npos;
+  });
 }
 
 std::string BpeTokenizer::decode(std::span<const std::int32_t> ids) const {

@@ -20,6 +20,7 @@ class BpeTokenizer : public Tokenizer {
   explicit BpeTokenizer(BpeModel model);
 
   std::vector<std::int32_t> encode(std::string_view text, SpecialTokens special) const override;
+  bool encodes_in_parts() const override;
   std::string decode(std::span<const std::int32_t> ids) const override;
   std::int64_t vocab_size() const override { return static_cast<std::int64_t>(bytes_.size()); }
   std::int32_t end_of_text() const override { return model_.end_of_text; }

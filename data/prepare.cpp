@@ -37,16 +37,22 @@ struct Parts {
   std::size_t used = 0;
 };
 
-// Overwrites the batch with the next parts; false where there are none.
-bool read_parts(TextSource& source, int threads, Parts& batch) {
+// Overwrites the batch with the next parts, or with whole documents; false where there are none.
+bool read_parts(TextSource& source, int threads, bool whole_documents, Parts& batch) {
   const std::size_t enough =
       static_cast<std::size_t>(threads * kPartsPerThread) * TextSource::kPartBytes;
   std::size_t bytes = 0;
   batch.used = 0;
   while (bytes < enough && batch.used < kMostParts) {
     if (batch.used == batch.parts.size()) batch.parts.emplace_back();
-    if (!source.next(batch.parts[batch.used])) break;
-    bytes += batch.parts[batch.used++].text.size();
+    TextPart& part = batch.parts[batch.used];
+    if (!source.next(part)) break;
+    for (TextPart more; whole_documents && !part.last && source.next(more);) {
+      part.text += more.text;
+      part.last = more.last;
+    }
+    bytes += part.text.size();
+    ++batch.used;
   }
   batch.tokens.resize(batch.used);
   return batch.used > 0;
@@ -70,7 +76,7 @@ PrepareSummary prepare(const std::vector<std::filesystem::path>& inputs,
                             .num_bytes = token_sizes(tokenizer)});
   PrepareSummary summary;
   Parts batch;
-  while (read_parts(source, threads.size(), batch)) {
+  while (read_parts(source, threads.size(), !tokenizer.encodes_in_parts(), batch)) {
     threads.for_each(static_cast<std::int64_t>(batch.used), [&](std::int64_t i, int) {
       const auto at = static_cast<std::size_t>(i);
       batch.tokens[at] = tokenizer.encode(batch.parts[at].text, SpecialTokens::as_text);

@@ -27,7 +27,8 @@ struct PrepareProgress {
   double seconds = 0;
 };
 
-/// Tokenizes `inputs` into the corpus `out`. Memory is bounded, whatever the size of the inputs;
+/// Tokenizes `inputs` into the corpus `out`. Memory is bounded, whatever the size of the inputs
+/// (with a tokenizer that cannot encode in parts: of all inputs but the longest document);
 /// the file's bytes do not depend on the number of threads. An existing corpus `out` is replaced at
 /// the end, and untouched when anything fails. `progress` is called now and then from the calling
 /// thread; it may be empty.

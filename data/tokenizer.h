@@ -28,6 +28,10 @@ class Tokenizer {
   /// logarithm) with the text, whatever it holds.
   virtual std::vector<std::int32_t> encode(
       std::string_view text, SpecialTokens special = SpecialTokens::recognise) const = 0;
+  /// True when a text may be encoded in parts: encode(a) and then encode(b) is encode(a + b)
+  /// wherever last_safe_cut (data/text_cuts.h) would cut. False when a token is spelt with such a
+  /// place inside, such as an added token "New York".
+  virtual bool encodes_in_parts() const { return true; }
   /// The bytes of the tokens: decode(encode(x)) == x for any bytes x. A lone token may be a part of
   /// a UTF-8 character. An id outside the vocabulary throws Error.
   virtual std::string decode(std::span<const std::int32_t> ids) const = 0;

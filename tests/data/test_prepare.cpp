@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "core/hash.h"
 #include "core/rng.h"
+#include "data/text_cuts.h"
+#include "tests/data/golden_tokenizer.h"
 #include "tests/data/toys.h"
 #include "tests/support/fixture.h"
 
@@ -60,6 +65,88 @@ TEST(Prepare, TokensOfLongDocumentsAreThoseOfTheWhole) {
   EXPECT_EQ(corpus->tokens().tokenizer_json, tokenizer.to_json());
   EXPECT_EQ(corpus->tokens().num_bytes[5], 1);
   EXPECT_EQ(corpus->tokens().num_bytes.back(), 0);  // the end of text is no text
+}
+
+// Every safe place of `text`, looked at in a window of some hundred bytes around it.
+void expect_cuts_change_no_token(const Tokenizer& tokenizer, std::string_view text, int& cuts) {
+  for (std::size_t p = 1; p < text.size(); ++p) {
+    const std::size_t begin = p - std::min<std::size_t>(p, 150);
+    const std::string_view before = text.substr(begin, p - begin);
+    if (last_safe_cut(text.substr(begin, p - begin + 1), p - begin) == std::string_view::npos) {
+      continue;
+    }
+    ++cuts;
+    const auto whole = tokenizer.encode(text.substr(begin, 300), SpecialTokens::as_text);
+    auto parts = tokenizer.encode(before, SpecialTokens::as_text);
+    const auto rest = tokenizer.encode(text.substr(p, 300 - before.size()), SpecialTokens::as_text);
+    parts.insert(parts.end(), rest.begin(), rest.end());
+    ASSERT_EQ(parts, whole) << "cut at byte " << p;
+  }
+}
+
+// The repository's small vocabulary but for its added token "New York".
+std::unique_ptr<Tokenizer> tokenizer_without_spaced_tokens() {
+  const auto path = test::golden_tokenizer() / "small/tokenizer.json";
+  auto json = nlohmann::json::parse(test::read_file(path));
+  auto& added = json["added_tokens"];
+  added.erase(std::remove_if(added.begin(), added.end(),
+                             [](const auto& t) { return t["content"] == "New York"; }),
+              added.end());
+  return tokenizer_from_json(json.dump(), path.string());
+}
+
+TEST(Prepare, ASafeCutChangesNoToken) {
+  const auto tokenizer = tokenizer_without_spaced_tokens();
+  ASSERT_TRUE(tokenizer->encodes_in_parts());
+  int cuts = 0;
+  expect_cuts_change_no_token(*tokenizer, test::torture(), cuts);
+  EXPECT_GT(cuts, 300);
+  const std::vector<std::string> pieces{" ",
+                                        " ",
+                                        "\n",
+                                        "\t",
+                                        "\r\n",
+                                        "a",
+                                        "the",
+                                        "Z",
+                                        "'s",
+                                        "'",
+                                        "ll",
+                                        "12",
+                                        "!",
+                                        "\xc3\xa9",
+                                        "\xc2\xa0",
+                                        "\xe3\x80\x80",
+                                        "\xe2\x80\x83",
+                                        "\xc2\x85",
+                                        "\x1c",
+                                        "\xff",
+                                        "\xe4\xb8\xad",
+                                        "\xf0\x9f\x98\x80",
+                                        "\xcc\x81",
+                                        std::string(1, '\0')};
+  const RandomStream stream(5, "pieces");
+  std::string text;
+  for (std::uint64_t i = 0; i < 20000; ++i) text += pieces[stream.below(pieces.size(), i)];
+  cuts = 0;
+  expect_cuts_change_no_token(*tokenizer, text, cuts);
+  EXPECT_GT(cuts, 1000);
+}
+
+TEST(Prepare, ATokenSpeltWithASpaceIsNotCut) {
+  const auto tokenizer = load_tokenizer(test::small_spec());
+  EXPECT_FALSE(tokenizer->encodes_in_parts());
+  EXPECT_TRUE(make_byte_tokenizer()->encodes_in_parts());
+  const test::ScratchFolder folder;
+  std::string text;
+  while (text.size() < 3 * TextSource::kPartBytes) text += "New York";
+  test::write_file(folder / "york.txt", text);
+  ThreadPool threads(2);
+  prepare({folder / "york.txt"}, folder / "c.h5", *tokenizer, threads);
+  const auto corpus = Corpus::open(folder / "c.h5");
+  std::vector<std::int32_t> got(static_cast<std::size_t>(corpus->num_tokens() - 1));
+  corpus->read(1, got);
+  EXPECT_TRUE(got == tokenizer->encode(text, SpecialTokens::as_text));
 }
 
 TEST(Prepare, AnyNumberOfThreadsWritesTheSameFile) {
