@@ -1,4 +1,6 @@
 // The only file that knows CLI11.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
@@ -6,6 +8,7 @@
 
 #include "core/build.h"
 #include "core/error.h"
+#include "core/text.h"
 #include "experiments/cli/commands.h"
 #include "experiments/run/lease.h"
 
@@ -127,6 +130,23 @@ void add_exchange(CLI::App& app, Action& action) {
   out->callback([e, &action] { action = [e] { return export_command(*e); }; });
 }
 
+// CLI11 would only say that a subcommand is required.
+void refuse_unknown_command(const CLI::App& app, const std::string& name) {
+  if (name.empty() || name.starts_with('-')) return;
+  std::string nearest;
+  std::size_t least = 4;  // more edits than this make another word
+  for (const CLI::App* command : app.get_subcommands({})) {
+    if (command->get_name() == name) return;
+    const std::size_t distance = edit_distance(name, command->get_name());
+    if (distance < least) {
+      least = distance;
+      nearest = fmt::format("did you mean {}?", command->get_name());
+    }
+  }
+  refuse("{}: no such command; {}", one_line(name),
+         nearest.empty() ? "mixspan --help lists them" : nearest);
+}
+
 int report(const char* message, ExitCode code) {
   std::fprintf(stderr, "mixspan: %s\n", message);
   return code;
@@ -156,6 +176,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_command(app, "info", "Version, processor and measured peaks", "mixspan info")
       ->callback([&action] { action = info_command; });
   try {
+    if (argc > 1) refuse_unknown_command(app, argv[1]);
     app.parse(argc, argv);
     return action();
   } catch (const CLI::ParseError& e) {

@@ -44,10 +44,9 @@ std::map<std::string, std::string> tokenizer_files(const Tokenizer& tokenizer,
 
 ExitCode import_command(const ImportArgs& a) {
   const HfModel hf = read_hf_model(a.folder);
-  RunConfig config;
-  config.model = hf.config;
+  ModelConfig config = hf.config;
   CheckpointMeta meta;
-  meta.config_toml = to_toml(config);
+  meta.config_toml = schema_of(config).to_toml();
   meta.build = std::string(kBuildName);
   std::string tokenizer_name = "no tokenizer";
   if (holds_tokenizer(a.folder)) {

@@ -29,6 +29,8 @@ std::unique_ptr<EvaluationSource> open_data(const EvalArgs& a, const LoadedModel
   const RunConfig& c = loaded.config;
   std::unique_ptr<EvaluationSource> source;
   if (a.data.empty()) {
+    require(!c.data.train.empty(),
+            "--data is missing; {} was not trained here, so it held out nothing", a.model.string());
     source = open_evaluation(c.data, T);
     require(source != nullptr, "--data is missing, and {} held out nothing", a.model.string());
   } else {

@@ -4,20 +4,16 @@
 
 namespace mixspan {
 
-namespace {
-
 std::filesystem::path checkpoint_of(const std::filesystem::path& path,
-                                    std::vector<std::string>& notes) {
+                                    std::vector<std::string>* notes) {
   require(std::filesystem::exists(path),
           "{}: there is nothing; wanted a run directory or a checkpoint", path.string());
   if (!std::filesystem::is_directory(path / "checkpoints")) return path;
   NewestCheckpoint newest = find_newest(path / "checkpoints");
   require(newest.path.has_value(), "{}: the run has not saved a checkpoint yet", path.string());
-  notes = std::move(newest.damaged);
+  if (notes != nullptr) *notes = std::move(newest.damaged);
   return *newest.path;
 }
-
-}  // namespace
 
 void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& tensors) {
   for (const auto& [name, view] : tensors) {
@@ -36,7 +32,7 @@ std::vector<NamedView> model_tensors(Model& model) {
 
 LoadedModel load_model(const std::filesystem::path& path) {
   LoadedModel loaded;
-  const Checkpoint checkpoint = Checkpoint::open(checkpoint_of(path, loaded.notes));
+  const Checkpoint checkpoint = Checkpoint::open(checkpoint_of(path, &loaded.notes));
   loaded.checkpoint = checkpoint.path();
   const std::string where = (checkpoint.path() / "config.toml").string();
   schema_of(loaded.config).read_text(checkpoint.meta().config_toml, where);

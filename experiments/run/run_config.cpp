@@ -103,6 +103,9 @@ void describe_train(ConfigSchema& schema, RunConfig& c) {
                "After this long the run saves a checkpoint and stops with exit code 75; \"\" means "
                "no limit.",
                {.allowed = kDurations, .check = check_max_time});
+  schema.field("init_from", &t.init_from,
+               "A run directory or checkpoint (also an imported one) whose weights to start from; "
+               "\"\" means random ones. Spans may differ from those it was trained with.");
 
   RunConfig::Optimizer& o = c.optimizer;
   schema.section("optimizer", "AdamW, and its learning rate over the steps.");
@@ -167,6 +170,12 @@ ConfigSchema schema_of(RunConfig& config) {
   describe_data(schema, config.data);
   describe_train(schema, config);
   describe_rest(schema, config);
+  return schema;
+}
+
+ConfigSchema schema_of(ModelConfig& config) {
+  ConfigSchema schema;
+  describe_model(schema, config);
   return schema;
 }
 

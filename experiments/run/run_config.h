@@ -23,6 +23,7 @@ struct RunConfig {
     std::int64_t seed = 1;
     double max_grad_norm = 1.0;  ///< 0: no clipping
     std::string max_time;        ///< see parse_duration; "": no limit
+    std::string init_from;       ///< a run or checkpoint whose weights to start from; "": random
     friend bool operator==(const Train&, const Train&) = default;
   };
   struct Optimizer {
@@ -78,6 +79,8 @@ struct RunConfig {
 
 /// The description of every key, bound to `config`, whose values are the defaults.
 ConfigSchema schema_of(RunConfig& config);
+/// The [model] section alone: what describes a model that no run of ours has trained.
+ConfigSchema schema_of(ModelConfig& config);
 
 /// Reads a config file, applies "key=value" overrides in order, and validates the result.
 RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets);

@@ -64,6 +64,7 @@ class Run {
 
  private:
   ExitCode train_and_finish();
+  std::string initial_weights(const std::filesystem::path& run_dir);
   void resume();
   void say(const std::string& line);
   void describe();
@@ -77,9 +78,10 @@ class Run {
   std::unique_ptr<SampleSource> data_;
   RunConfig config_;
   std::unique_ptr<EvaluationSource> eval_data_;
+  Trainer trainer_;
+  std::string started_from_;  // the checkpoint of train.init_from, read before anything is written
   RunDirectory dir_;
   ProgressPrinter progress_;
-  Trainer trainer_;
   double peak_flops_ = 0;
   std::int64_t step_ = 0;  // done
   std::int64_t saved_step_ = -1, evaluated_step_ = -1;
@@ -97,10 +99,19 @@ Run::Run(const TrainRequest& r)
                           static_cast<std::uint64_t>(r.config.train.seed))),
       config_(with_vocab(r.config, *data_)),
       eval_data_(open_evaluation(config_.data, config_.model.context, config_.eval.rows)),
+      trainer_(machine_.exec(), config_, *data_),
+      started_from_(initial_weights(r.run_dir)),
       dir_({r.run_dir, to_toml(config_), may_change(config_), config_.train.steps,
             std::string(kBuildName)}),
-      progress_(r.out),
-      trainer_(machine_.exec(), config_, *data_) {}
+      progress_(r.out) {}
+
+std::string Run::initial_weights(const std::filesystem::path& run_dir) {
+  const std::string& from = config_.train.init_from;
+  if (from.empty() || std::filesystem::exists(run_dir / "checkpoints" / "latest")) return "";
+  const std::filesystem::path path = checkpoint_of(from);
+  read_tensors(Checkpoint::open(path), model_tensors(trainer_.model()));
+  return path.string();
+}
 
 void Run::say(const std::string& line) {
   progress_.note(line);
@@ -141,6 +152,8 @@ void Run::resume() {
     read_tensors(checkpoint, trainer_.state());
     step_ = saved_step_ = checkpoint.meta().step;
     say(fmt::format("going on from step {} ({})", step_, newest.path->string()));
+  } else if (!started_from_.empty()) {
+    say(fmt::format("starting from the weights of {}", started_from_));
   }
   metrics_.emplace(dir_.metrics(), newest.path ? step_ : -1);
   if (config_.log.tensorboard) board_.emplace(dir_.tensorboard(), newest.path ? step_ : -1);

@@ -40,9 +40,10 @@ TEST(Sampler, SharesFollowTheSoftmax) {
 TEST(Sampler, TopKAndTopPCutTheTail) {
   EXPECT_EQ(shares({.top_k = 2}).size(), 2u);
   EXPECT_EQ(shares({.top_k = 1}).begin()->first, 1);
-  // Probabilities 0.094 0.419 0.021 0.419 0.154 (rounded): two tokens reach 0.8, three 0.9.
+  // Probabilities 0.08 0.38 0.02 0.38 0.14: two tokens reach 0.7, three 0.85, four 0.9.
   EXPECT_EQ(shares({.top_p = 0.7}).size(), 2u);
-  EXPECT_EQ(shares({.top_p = 0.9}).size(), 3u);
+  EXPECT_EQ(shares({.top_p = 0.85}).size(), 3u);
+  EXPECT_EQ(shares({.top_p = 0.9}).size(), 4u);
   EXPECT_EQ(shares({.top_p = 1e-9}).size(), 1u);
 }
 

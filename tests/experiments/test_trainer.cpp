@@ -25,7 +25,7 @@ RunConfig small_run() {
   c.model.context = 64;
   c.model.span = "sliding:8";
   c.model.full_layers = "bottom:1";
-  c.data.train = "synthetic:copy";
+  c.data.train = "synthetic:copy:distance=16";
   c.train.steps = 20;
   c.train.batch_tokens = 4 * 64;
   c.optimizer.lr = 1e-2;
@@ -124,29 +124,12 @@ TEST(Trainer, StopsBeforeAWeightMovesAndSaysWhereItBegan) {
     EXPECT_NE(message.find("step 3: "), std::string::npos) << message;
     return message.substr(message.find("first seen in "));
   };
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(
-      with_weight("h.1.mlp.fc.weight", nan).find("first seen in the weight h.1.mlp.fc.weight"), 0u);
-  EXPECT_EQ(
-      with_weight("h.1.mlp.proj.bias", 3e38f).find("first seen in the gradient of") == 0u ||
-          with_weight("h.1.mlp.proj.bias", 3e38f).find("first seen in the logits") == 0u ||
-          with_weight("h.1.mlp.proj.bias", 3e38f).find("first seen in the output of layer 1") == 0u,
-      true)
-      << with_weight("h.1.mlp.proj.bias", 3e38f);
-  EXPECT_EQ(with_weight("ln_f.bias", std::numeric_limits<float>::infinity())
-                .find("first seen in the weight ln_f.bias"),
-            0u);
-}
-
-TEST(Trainer, LearnsATask) {
-  RunConfig c = small_run();
-  c.model.full_layers = "all";
-  c.train.steps = 60;
-  Fixture f(c);
-  const double first = f.trainer.step(0).loss;
-  double last = 0;
-  for (std::int64_t s = 1; s < c.train.steps; ++s) last = f.trainer.step(s).loss;
-  EXPECT_LT(last, 0.9 * first);
+  EXPECT_EQ(with_weight("h.1.mlp.fc.weight", std::numeric_limits<float>::quiet_NaN()),
+            "first seen in the weight h.1.mlp.fc.weight. No weight has moved; go on from the last "
+            "checkpoint with a lower optimizer.lr");
+  const std::string overflow = with_weight("h.1.ln_2.weight", 3e38f);
+  EXPECT_EQ(overflow.find("first seen in the output of layer 1, rows 0..3 of the batch."), 0u)
+      << overflow;
 }
 
 TEST(Generate, RefusesPromptsThatCannotBeHonoured) {
