@@ -54,7 +54,7 @@ class Backward {
   Backward(const BackwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, kernels.lanes),
+        sizes_(pass.q, pass.k, kernels.lanes / 2),
         segments_(backward_segments(sizes_)),
         part_floats_(kTileKeys * sizes_.padded) {}
 

@@ -46,7 +46,7 @@ class Forward {
   Forward(const ForwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, kernels.lanes),
+        sizes_(pass.q, pass.k, kernels.lanes / 2),
         segments_(forward_segments(sizes_)) {}
 
   void run(const Exec& ex) {

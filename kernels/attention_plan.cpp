@@ -4,7 +4,7 @@
 
 namespace mixspan::attention {
 
-Sizes::Sizes(const ConstView& q, const ConstView& k, int lanes)
+Sizes::Sizes(const ConstView& q, const ConstView& k, int multiple)
     : B(q.dim(0)),
       Tq(q.dim(1)),
       Tk(k.dim(1)),
@@ -12,7 +12,7 @@ Sizes::Sizes(const ConstView& q, const ConstView& k, int lanes)
       K(k.dim(2)),
       H(q.dim(3)),
       group(N / K),
-      padded((H + lanes - 1) / lanes * lanes),
+      padded((H + multiple - 1) / multiple * multiple),
       offset(Tk - Tq) {}
 
 Reaches::Reaches(Arena& scratch, const AttentionRule& rule, std::int64_t B, std::int64_t Tk) {
@@ -42,6 +42,11 @@ Reaches::Reaches(Arena& scratch, const AttentionRule& rule, std::int64_t B, std:
 
 void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys) {
   edges.interior = keys.size() == kTileKeys && all_visible(reach, queries, keys);
+  if (edges.interior) {
+    std::fill_n(edges.begin, kTileRows, 0);
+    std::fill_n(edges.end, kTileRows, kTileKeys);
+    return;
+  }
   for (std::int64_t row = 0; row < queries.size(); ++row) {
     const std::int64_t i = queries.begin + row;
     const Range seen = intersection({reach.lo(i), i + 1}, keys);

@@ -14,10 +14,10 @@ namespace mixspan::attention {
 struct Sizes {
   std::int64_t B, Tq, Tk, N, K, H;
   std::int64_t group;   ///< query heads that read one key/value head
-  std::int64_t padded;  ///< H rounded up to whole vectors
+  std::int64_t padded;  ///< H rounded up to half vectors
   std::int64_t offset;  ///< position of query row 0
 
-  Sizes(const ConstView& q, const ConstView& k, int lanes);
+  Sizes(const ConstView& q, const ConstView& k, int multiple);
 };
 
 /// lo(i) of one sequence, looked up: the span and the document starts in one.

@@ -49,7 +49,7 @@ class Ahead {
   std::int64_t row_ = 0, rows_ = 0, steps_;
 };
 
-/// `padded` is the head size H rounded up to whole vectors. Scores are in log2 units: the keys in
+/// `padded` is the head size H rounded up to half vectors. Scores are in log2 units: the keys in
 /// keys_t carry scale * log2(e).
 struct ForwardTile {
   int rows, keys, head, padded;

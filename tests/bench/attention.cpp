@@ -4,11 +4,13 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <map>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/exec.h"
@@ -35,11 +37,19 @@ double now(clockid_t clock) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+// The processor time of a thread that runs is counted up to its last tick alone; one that sleeps is
+// counted to the end. So the workers are given the time to fall asleep before the clock is read.
+double settled_cpu() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  return now(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 template <class Body>
 Seconds seconds_of(int threads, Body&& body) {
-  const double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+  const double cpu = settled_cpu(), begin = now(CLOCK_MONOTONIC);
   body();
-  return {now(CLOCK_MONOTONIC) - wall, (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) / threads};
+  const double wall = now(CLOCK_MONOTONIC) - begin;
+  return {wall, (settled_cpu() - cpu) / threads};
 }
 
 // Multiply-adds on registers alone, on every thread: what the processor can do at best, in GFLOP/s.
