@@ -110,14 +110,15 @@ template <class T>
 void Corpus::State::verify_tokens_as() {
   Xxh3 hash;
   std::vector<T> piece(static_cast<std::size_t>(per_block()));
-  std::int64_t largest = 0, smallest = 0;
+  T largest = 0, smallest = 0;
   for (std::int64_t at = 0; at < num_tokens; at += per_block()) {
     const std::int64_t count = std::min(per_block(), num_tokens - at);
     file.read_range(names::kTokens, at, View(piece.data(), dtype, Shape{count}));
     hash.update(piece.data(), static_cast<std::size_t>(count) * sizeof(T));
-    const auto [low, high] = std::minmax_element(piece.begin(), piece.begin() + count);
-    smallest = std::min<std::int64_t>(smallest, *low);
-    largest = std::max<std::int64_t>(largest, *high);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      smallest = std::min(smallest, piece[i]);
+      largest = std::max(largest, piece[i]);
+    }
   }
   require_digest(file, names::kTokens, hash.digest());
   require(smallest >= 0 && largest < tokens.vocab_size,

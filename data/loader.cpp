@@ -50,11 +50,13 @@ class CorpusTraining : public SampleSource {
   std::string tokenizer_json() const override { return tokens_.corpus().tokens().tokenizer_json; }
   std::string describe() const override {
     const Corpus& corpus = tokens_.corpus();
-    return fmt::format(
-        "{}: {} training tokens ({} rows of {}) of {}; {} of {} documents held out{}; tokenizer {}",
-        path(), tokens_.size(), rows_, T_, corpus.num_tokens(), held_out_documents_,
-        corpus.num_documents(), isolate_ ? "; documents isolated" : "",
-        corpus.tokens().tokenizer_name);
+    const std::string held_out = corpus.num_documents() == 1 && held_out_documents_ == 1
+                                     ? "the end of its one document held out"
+                                     : fmt::format("{} of {} documents held out",
+                                                   held_out_documents_, corpus.num_documents());
+    return fmt::format("{}: {} training tokens ({} rows of {}) of {}; {}{}; tokenizer {}", path(),
+                       tokens_.size(), rows_, T_, corpus.num_tokens(), held_out,
+                       isolate_ ? "; documents isolated" : "", corpus.tokens().tokenizer_name);
   }
   std::uint64_t digest() const override {
     return digest_of(fmt::format("training {} {} {} {} {}", to_hex(tokens_.corpus().digest()),
