@@ -144,6 +144,11 @@ TEST_F(CheckpointSave, PruningNeverCountsDamagedOnes) {
   save(30, 2);
   EXPECT_EQ(entries(), (std::vector<std::string>{"latest", "step-00000020", "step-00000030"}));
   EXPECT_EQ(find_newest(folder).damaged.size(), 0u);
+  save(40, 3);
+  fs::resize_file(folder / "step-00000030/state.h5", 100);
+  save(50, 3);
+  EXPECT_EQ(entries(), (std::vector<std::string>{"latest", "step-00000020", "step-00000040",
+                                                 "step-00000050"}));
 }
 
 TEST_F(CheckpointSave, TwoTensorsOfOneNameAreAFault) {

@@ -163,22 +163,34 @@ TEST_F(RunDirectoryTest, ASecondLiveWriterIsRefused) {
 }
 
 TEST_F(RunDirectoryTest, OfManyWritersAtOnceOneWins) {
-  int ends[2];
+  // On a disk whose fsyncs take their time, the writers meet between looking and taking.
+  const test::ScratchFolder disk;
+  RunDirectoryOptions shared = options();
+  shared.path = disk.path();
+  int ends[2], start[2];
   ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::pipe(start), 0);
   std::vector<pid_t> children;
   for (int i = 0; i < 8; ++i) {
     const pid_t child = fork();
     if (child == 0) {
+      ::close(start[1]);
+      char none;
+      if (::read(start[0], &none, 1) != 0) _exit(1);  // returns when the parent closes its end
       try {
-        const RunDirectory run(options());
+        const RunDirectory run(shared);
         if (::write(ends[1], "W", 1) == 1) ::pause();
       } catch (const InputError&) {
         if (::write(ends[1], "R", 1) == 1) ::pause();
+      } catch (const std::exception&) {
+        if (::write(ends[1], "?", 1) == 1) ::pause();
       }
       _exit(1);
     }
     children.push_back(child);
   }
+  ::close(start[0]);
+  ::close(start[1]);
   std::string answers(8, '\0');
   for (char& answer : answers) ASSERT_EQ(::read(ends[0], &answer, 1), 1);
   for (pid_t child : children) {
