@@ -52,9 +52,9 @@ Seconds seconds_of(int threads, Body&& body) {
   return {wall, (settled_cpu() - cpu) / threads};
 }
 
-// Multiply-adds on registers alone, on every thread: what the processor can do at best, in GFLOP/s.
-// A vector of 64 bytes is split or not by the compiler to what the target has, so the number is
-// that of the instruction set this function was compiled for.
+// Multiply-adds on registers alone: what a core can do at best. Vectors of 32 bytes reach that on
+// every processor without 64-byte units, or with those it splits in two; where such units are whole
+// the peak is up to twice as high as this says.
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma")))
 #endif
