@@ -279,6 +279,8 @@ TEST_F(LoaderTest, ASingleDocumentHoldsOutItsEnd) {
   const Batch held_out = evaluation->rows(0, evaluation->num_rows());
   EXPECT_EQ(held_out.num_targets, 100);  // tokens 901 .. 999 and the end
   EXPECT_EQ(test::row_of(held_out.tokens, 0)[0], 900);
+  EXPECT_EQ(test::row_of(held_out.targets, 3)[3], 0);  // the end follows the last token, 999
+  EXPECT_EQ(test::row_of(held_out.targets, 3)[4], kIgnoreTarget);
   EXPECT_NE(open_training(config, T, 1)->describe().find("the end of its one document held out"),
             std::string::npos);
   for (const auto& row : test::rows_of(open_training(config, T, 1)->rows(0, 200).targets)) {
