@@ -71,6 +71,7 @@ class Run {
   void log_step(const StepReport& report);
   void evaluate_now(std::int64_t step);
   void save(std::int64_t step);
+  void write_trace() const;
   void finish(std::int64_t step);
 
   Clock::time_point begin_ = Clock::now();
@@ -202,6 +203,7 @@ ExitCode Run::train_and_finish() {
       const std::string reason = signal != 0 ? signal_name(signal) : "train.max_time is up";
       say(fmt::format("stopped at step {} of {} ({}), saved; the same command goes on", step_,
                       config_.train.steps, reason));
+      write_trace();
       dir_.set_state(RunState::interrupted, reason);
       return kStopped;
     }
@@ -261,7 +263,6 @@ void Run::evaluate_now(std::int64_t step) {
 
 void Run::save(std::int64_t step) {
   if (step == saved_step_) return;
-  dir_.check_lease();
   dir_.set_state(RunState::saving);
   metrics_->sync();
   Tensor digest({1}, DType::i64);
@@ -275,15 +276,19 @@ void Run::save(std::int64_t step) {
   save_checkpoint(dir_.checkpoints(),
                   {step, step * config_.train.batch_tokens, to_toml(config_),
                    data_->tokenizer_json(), std::string(kBuildName)},
-                  tensors, static_cast<int>(config_.checkpoint.keep));
+                  tensors, static_cast<int>(config_.checkpoint.keep), [&] { dir_.check_lease(); });
   saved_step_ = step;
   dir_.set_state(RunState::running);
+}
+
+void Run::write_trace() const {
+  if (machine_.tracer() != nullptr) machine_.tracer()->write(dir_.path() / config_.log.trace);
 }
 
 void Run::finish(std::int64_t step) {
   if (evaluated_step_ != step) evaluate_now(step);
   save(step);
-  if (machine_.tracer() != nullptr) machine_.tracer()->write(dir_.path() / config_.log.trace);
+  write_trace();
   nlohmann::ordered_json result;
   result["steps"] = step;
   result["tokens"] = step * config_.train.batch_tokens;
