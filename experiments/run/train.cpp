@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -243,6 +244,9 @@ void Run::log_step(const StepReport& r) {
 
 void Run::evaluate_now(std::int64_t step) {
   if (!eval_data_) return;
+  // The peak is what the machine can do, so what others left of it at the start may have been too
+  // low.
+  peak_flops_ = std::max(peak_flops_, measure_sgemm_peak(machine_.exec()));
   EvalMetrics m = evaluate(machine_.exec(), trainer_.model(), *eval_data_, config_.eval.buckets);
   m.step = step;
   m.tokens = step * config_.train.batch_tokens;
