@@ -60,8 +60,12 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
 
 StepReport Trainer::step(std::int64_t step) {
   const TraceRange range(exec_.tracer, "step");
+  const auto traced = [&](const char* name, auto&& body) {
+    const TraceRange part(exec_.tracer, name);
+    return body();
+  };
   const std::int64_t rows = config_.batch_rows();
-  const Batch batch = data_.rows(step * rows, rows);
+  const Batch batch = traced("data", [&] { return data_.rows(step * rows, rows); });
   check(batch.num_targets > 0, "step {}: the batch has no target", step);
 
   fill_zero(model_.params().grads());
@@ -69,18 +73,23 @@ StepReport Trainer::step(std::int64_t step) {
   for (std::int64_t r = 0; r < rows; r += micro_rows_) {
     const MicroBatch micro = micro_batch(batch, r, micro_rows_);
     Activations kept(activations_, model_.recompute());
-    const View h = model_.forward(exec_, micro.input, kept);
+    const View h = traced("forward", [&] { return model_.forward(exec_, micro.input, kept); });
     const View dh = activations_.allocate("d hidden", h.shape());
-    loss += model_.head().loss_and_grad(exec_, model_.params(), dh, h, micro.targets,
-                                        1.0 / static_cast<double>(batch.num_targets));
-    model_.backward(exec_, dh, micro.input, kept);
+    loss += traced("loss", [&] {
+      return model_.head().loss_and_grad(exec_, model_.params(), dh, h, micro.targets,
+                                         1.0 / static_cast<double>(batch.num_targets));
+    });
+    traced("backward", [&] { model_.backward(exec_, dh, micro.input, kept); });
   }
 
   const double grad_norm = std::sqrt(sum_of_squares(exec_, model_.params().grads()));
   if (!std::isfinite(loss) || !std::isfinite(grad_norm)) report_nonfinite(step, batch, loss);
 
   const double lr = lr_at(schedule_, step + 1);
-  optimizer_.update(exec_, model_.params(), {lr, config_.train.max_grad_norm, grad_norm, step + 1});
+  traced("optimizer", [&] {
+    optimizer_.update(exec_, model_.params(),
+                      {lr, config_.train.max_grad_norm, grad_norm, step + 1});
+  });
   return {step + 1, rows * config_.model.context, loss, grad_norm, lr, flops(batch)};
 }
 
