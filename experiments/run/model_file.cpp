@@ -4,17 +4,6 @@
 
 namespace mixspan {
 
-std::filesystem::path checkpoint_of(const std::filesystem::path& path,
-                                    std::vector<std::string>* notes) {
-  require(std::filesystem::exists(path),
-          "{}: there is nothing; wanted a run directory or a checkpoint", path.string());
-  if (!std::filesystem::is_directory(path / "checkpoints")) return path;
-  NewestCheckpoint newest = find_newest(path / "checkpoints");
-  require(newest.path.has_value(), "{}: the run has not saved a checkpoint yet", path.string());
-  if (notes != nullptr) *notes = std::move(newest.damaged);
-  return *newest.path;
-}
-
 void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& tensors) {
   for (const auto& [name, view] : tensors) {
     require(checkpoint.has(name), "{}: holds no tensor {}", checkpoint.path().string(), name);
@@ -32,7 +21,9 @@ std::vector<NamedView> model_tensors(Model& model) {
 
 LoadedModel load_model(const std::filesystem::path& path) {
   LoadedModel loaded;
-  const Checkpoint checkpoint = Checkpoint::open(checkpoint_of(path, &loaded.notes));
+  NewestCheckpoint found = find_checkpoint(path);
+  loaded.notes = std::move(found.damaged);
+  const Checkpoint checkpoint = Checkpoint::open(*found.path);
   loaded.checkpoint = checkpoint.path();
   const std::string where = (checkpoint.path() / "config.toml").string();
   schema_of(loaded.config).read_text(checkpoint.meta().config_toml, where);

@@ -26,11 +26,6 @@ struct LoadedModel {
 /// line.
 LoadedModel load_model(const std::filesystem::path& path);
 
-/// The checkpoint that a path given by a user means: the newest sound one of a run directory, or
-/// the path itself. Damaged newer ones are reported in `notes`, where it is given.
-std::filesystem::path checkpoint_of(const std::filesystem::path& path,
-                                    std::vector<std::string>* notes = nullptr);
-
 /// Fills views from the tensors GROUP/NAME of a checkpoint; throws InputError when one is missing
 /// or has another shape.
 void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& tensors);

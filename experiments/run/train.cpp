@@ -110,7 +110,7 @@ Run::Run(const TrainRequest& r)
 std::string Run::initial_weights(const std::filesystem::path& run_dir) {
   const std::string& from = config_.train.init_from;
   if (from.empty() || std::filesystem::exists(run_dir / "checkpoints" / "latest")) return "";
-  const std::filesystem::path path = checkpoint_of(from);
+  const std::filesystem::path path = *find_checkpoint(from).path;
   read_tensors(Checkpoint::open(path), model_tensors(trainer_.model()));
   return path.string();
 }
