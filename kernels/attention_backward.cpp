@@ -129,6 +129,7 @@ class Backward {
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
       const Range seeing = row_tiles(reach, tile, queries);
       while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
+      const std::int64_t first_new = begun;
       while (begun < seeing.end) begin_rows(task, w, ring, begun++);
       Work to = w;
       const bool alone = readers(reach, tile).size() == 1;
@@ -136,7 +137,7 @@ class Backward {
         to.dk = part(task.b, task.head, task.segment, tile);
         to.dv = to.dk + part_floats_;
       }
-      key_tile(task, reach, to, ring, tile, alone);
+      key_tile(task, reach, to, ring, tile, first_new, alone);
       if (alone) {
         store_rows(pass_.dk, task.b, task.head, keys_of(tile), w.dk, sizes_);
         store_rows(pass_.dv, task.b, task.head, keys_of(tile), w.dv, sizes_);
@@ -156,7 +157,7 @@ class Backward {
     return {first, std::min(first + kTileRows, queries.end)};
   }
 
-  // lse in log2 units, delta, copies of q and do, and dq so far.
+  // lse in log2 units, delta, copies of q and do.
   void begin_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
     const Range rows = rows_of_tile(task, m);
     const auto count = static_cast<int>(rows.size());
@@ -173,7 +174,6 @@ class Backward {
                   w.q + at * sizes_.padded);
       kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(rows.begin), count,
                     static_cast<int>(sizes_.H));
-      std::fill_n(w.dq + at * sizes_.padded, kTileRows * sizes_.padded, 0.0f);
     }
   }
 
@@ -210,8 +210,9 @@ class Backward {
     return ahead;
   }
 
+  // Tiles of rows from `first_new` on have met no keys before.
   void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
-                std::int64_t tile_index, bool alone) {
+                std::int64_t tile_index, std::int64_t first_new, bool alone) {
     const Range keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
     const Rows k =
@@ -220,8 +221,6 @@ class Backward {
     kernels_.transpose(w.keys_t, k, count, head,
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
-    std::memset(w.dk, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
-    std::memset(w.dv, 0, static_cast<std::size_t>(part_floats_) * sizeof(float));
     const Range seeing = row_tiles(reach, tile_index, queries_of(task.segment));
     Ahead ahead = ahead_of(task, tile_index, seeing, alone);
     RowEdges edges;
@@ -234,6 +233,8 @@ class Backward {
       find_edges(edges, reach, tile_queries, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         set_rows(tile, w, ring.row(m, g), static_cast<int>(tile_queries.size()));
+        tile.first_keys = m >= first_new;
+        tile.first_rows = m == seeing.begin && g == 0;
         kernels_.backward(tile);
       }
     }

@@ -76,8 +76,9 @@ class Forward {
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
       const Range seeing = row_tiles(reach, tile, queries);
       while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
+      const std::int64_t first_new = begun;
       while (begun < seeing.end) begin_rows(w, ring, begun++);
-      key_tile(task, reach, w, ring, tile);
+      key_tile(task, reach, w, ring, tile, first_new);
     }
     while (finished * kTileRows < queries.size()) finish_rows(task, w, ring, finished++);
   }
@@ -98,13 +99,13 @@ class Forward {
 
   void begin_rows(const Work& w, const Ring& ring, std::int64_t m) const {
     const std::int64_t at = ring.row(m, 0), count = sizes_.group * kTileRows;
-    std::fill_n(w.o + at * sizes_.padded, count * sizes_.padded, 0.0f);
     std::fill_n(w.sums + at * kernels_.lanes, count * kernels_.lanes, 0.0f);
     std::fill_n(w.largest + at, count, std::numeric_limits<float>::lowest());
   }
 
+  // Tiles of rows from `first_new` on have met no keys before.
   void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
-                std::int64_t tile_index) {
+                std::int64_t tile_index, std::int64_t first_new) {
     const Range queries = queries_of(task);
     const Range keys = keys_of(tile_index);
     const auto count = static_cast<int>(keys.size());
@@ -132,6 +133,7 @@ class Forward {
         const std::int64_t n = task.head * sizes_.group + g;
         ForwardTile tile = tile_of(w, ring.row(m, g), static_cast<int>(rows.size()));
         tile.keys = count;
+        tile.first = m >= first_new;
         tile.edges = &edges;
         tile.ahead = &ahead;
         tile.q = rows_of(pass_.q, task.b, n).from(rows.begin);

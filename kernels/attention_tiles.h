@@ -53,6 +53,7 @@ class Ahead {
 /// keys_t carry scale * log2(e).
 struct ForwardTile {
   int rows, keys, head, padded;
+  bool first;  ///< o is not yet anything: it is overwritten
   const RowEdges* edges;
   Ahead* ahead;
   Rows q;               // (rows, head)
@@ -66,6 +67,7 @@ struct ForwardTile {
 
 struct BackwardTile {
   int rows, keys, head, padded;
+  bool first_keys, first_rows;  ///< dq, and dk and dv, are not yet anything: they are overwritten
   float scale;
   const RowEdges* edges;
   Ahead* ahead;
@@ -76,7 +78,7 @@ struct BackwardTile {
   const float* lse;          // (kTileRows) log2 of the sum of exp2(scores)
   const float* delta;        // (kTileRows) sum over the head of do * o
   float *weights, *dscores;  // (kTileRows, kTileStride), scratch
-  float *dq, *dk, *dv;       // (rows or keys, padded): added to
+  float *dq, *dk, *dv;       // (rows or keys, padded): updated
 };
 
 /// One kv head's queries against the rows of its cache.
