@@ -52,8 +52,8 @@ tracked_files . '\.(h|cpp|cu|cuh|inc|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep 
     sub_folder = path[1] "/" path[2]
     if (sub_folder in keep && header ~ "^" keep[sub_folder])
       bad(sub_folder " must not include \"" header "\"")
-    if (folder == "parallel" && target[1] == "kernels" && header !~ /^kernels\/(span|attention_merge)\.h$/)
-      bad("from kernels, parallel uses only span.h and attention_merge.h, not \"" header "\"")
+    if (folder == "parallel" && target[1] == "kernels" && header !~ /^kernels\/(span|tile_ranges)\.h$/)
+      bad("from kernels, parallel uses only span.h and tile_ranges.h, not \"" header "\"")
   }
   END {
     if (NR == 0) { print "no include found: wrong folder?"; exit 1 }
