@@ -1,5 +1,7 @@
 #include "kernels/embedding.h"
 
+#include <algorithm>
+
 #include "kernels/chunks.h"
 #include "kernels/simd/row_ops.h"
 
@@ -8,53 +10,77 @@ namespace mixspan {
 namespace {
 
 void check_indices(std::string_view name, const ConstView& indices, std::int64_t rows,
-                   const ConstView& table, std::int64_t C) {
+                   std::int64_t limit) {
   check_shape(name, indices, {rows});
-  check_shape(name, table, {table.dim(0), C});
   const std::int32_t* index = indices.data<std::int32_t>();
   for (std::int64_t r = 0; r < rows; ++r) {
-    check(index[r] >= 0 && index[r] < table.dim(0), "{} {} of row {} is outside [0, {})", name,
-          index[r], r, table.dim(0));
+    check(index[r] >= 0 && index[r] < limit, "{} {} of row {} is outside [0, {})", name, index[r],
+          r, limit);
   }
+}
+
+void check_arguments(const ConstView& x, const ConstView& tokens, const ConstView& positions,
+                     const ConstView& wte, const ConstView& wpe, const VocabShard& shard) {
+  const std::int64_t rows = x.dim(0), C = x.dim(1);
+  check_shape("embedding: token table", wte, {wte.dim(0), C});
+  check_indices("embedding: token", tokens, rows, shard.vocab(wte.dim(0)));
+  if (wpe.empty()) return;
+  check_shape("embedding: position table", wpe, {wpe.dim(0), C});
+  check_indices("embedding: position", positions, rows, wpe.dim(0));
+}
+
+// Row `index` of a table from channel `begin` on.
+const float* row_of(const ConstView& table, std::int64_t index) {
+  return table.data<float>() + index * table.stride(0);
 }
 
 }  // namespace
 
 void embedding_forward(const Exec& exec, View x, ConstView tokens, ConstView positions,
-                       ConstView wte, ConstView wpe) {
-  if (exec.oracle) return oracle::embedding_forward(x, tokens, positions, wte, wpe);
+                       ConstView wte, ConstView wpe, VocabShard shard) {
+  if (exec.oracle) return oracle::embedding_forward(x, tokens, positions, wte, wpe, shard);
+  check_arguments(x, tokens, positions, wte, wpe, shard);
   const std::int64_t rows = x.dim(0), C = x.dim(1);
-  check_indices("embedding_forward: token", tokens, rows, wte, C);
-  check_indices("embedding_forward: position", positions, rows, wpe, C);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(C), [&](auto begin, auto end, auto) {
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int64_t token = tokens.data<std::int32_t>()[r];
-      const std::int64_t position = positions.data<std::int32_t>()[r];
-      ops.sum_of(x.data<float>() + r * x.stride(0), wte.data<float>() + token * wte.stride(0),
-                 wpe.data<float>() + position * wpe.stride(0), C);
+      const bool held = shard.holds(token, wte.dim(0));
+      const float* a = held ? row_of(wte, token - shard.begin) : nullptr;
+      const float* b = wpe.empty() ? nullptr : row_of(wpe, positions.data<std::int32_t>()[r]);
+      float* out = x.data<float>() + r * x.stride(0);
+      if (a != nullptr && b != nullptr) {
+        ops.sum_of(out, a, b, C);
+      } else if (a != nullptr || b != nullptr) {
+        std::copy_n(a != nullptr ? a : b, C, out);
+      } else {
+        std::fill_n(out, C, 0.0f);
+      }
     }
   });
 }
 
 void embedding_backward(const Exec& exec, View dwte, View dwpe, ConstView dx, ConstView tokens,
-                        ConstView positions) {
-  if (exec.oracle) return oracle::embedding_backward(dwte, dwpe, dx, tokens, positions);
+                        ConstView positions, VocabShard shard) {
+  if (exec.oracle) return oracle::embedding_backward(dwte, dwpe, dx, tokens, positions, shard);
+  check_arguments(dx, tokens, positions, dwte, dwpe, shard);
   const std::int64_t rows = dx.dim(0), C = dx.dim(1);
-  check_indices("embedding_backward: token", tokens, rows, dwte, C);
-  check_indices("embedding_backward: position", positions, rows, dwpe, C);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   // Each thread owns a slice of channels and walks all rows in order, so rows that share a token
   // meet in row order, and no row needs sorting or atomics. The slices change no sum.
   constexpr std::int64_t kCacheLine = 16;
-  const std::int64_t share = chunk_count(C, exec.threads.size());
-  const std::int64_t slice = chunk_count(share, kCacheLine) * kCacheLine;
+  const std::int64_t slice_wanted = chunk_count(C, exec.threads.size());
+  const std::int64_t slice = chunk_count(slice_wanted, kCacheLine) * kCacheLine;
   for_each_chunk(exec.threads, C, slice, [&](std::int64_t begin, std::int64_t end, auto) {
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t token = tokens.data<std::int32_t>()[r];
-      const std::int64_t position = positions.data<std::int32_t>()[r];
       const float* from = dx.data<float>() + r * dx.stride(0) + begin;
-      ops.add(dwte.data<float>() + token * dwte.stride(0) + begin, from, end - begin);
+      if (shard.holds(token, dwte.dim(0))) {
+        ops.add(dwte.data<float>() + (token - shard.begin) * dwte.stride(0) + begin, from,
+                end - begin);
+      }
+      if (dwpe.empty()) continue;
+      const std::int64_t position = positions.data<std::int32_t>()[r];
       ops.add(dwpe.data<float>() + position * dwpe.stride(0) + begin, from, end - begin);
     }
   });

@@ -4,39 +4,54 @@
 namespace mixspan::oracle {
 
 namespace {
-std::size_t row_of(const ConstView& indices, std::size_t r, std::size_t table_rows) {
-  const std::int32_t i = indices.data<std::int32_t>()[r];
-  check(i >= 0 && static_cast<std::size_t>(i) < table_rows,
-        "embedding: index {} of row {} is outside [0, {})", i, r, table_rows);
-  return static_cast<std::size_t>(i);
+
+// The table's row for an index, or -1 where the index belongs to another shard.
+std::int64_t row_of(const ConstView& indices, std::size_t r, const ConstView& table,
+                    VocabShard shard) {
+  const std::int64_t held = table.dim(0), i = indices.data<std::int32_t>()[r];
+  check(i >= 0 && i < shard.vocab(held), "embedding: index {} of row {} is outside [0, {})", i, r,
+        shard.vocab(held));
+  return shard.holds(i, held) ? i - shard.begin : -1;
 }
+
 }  // namespace
 
-void embedding_forward(View x, ConstView tokens, ConstView positions, ConstView wte,
-                       ConstView wpe) {
+void embedding_forward(View x, ConstView tokens, ConstView positions, ConstView wte, ConstView wpe,
+                       VocabShard shard) {
   const auto rows = static_cast<std::size_t>(x.dim(0)), C = static_cast<std::size_t>(x.dim(1));
-  const std::vector<double> te = read_values(wte), pe = read_values(wpe);
   std::vector<double> values(rows * C);
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t t = row_of(tokens, r, te.size() / C), p = row_of(positions, r, pe.size() / C);
-    for (std::size_t c = 0; c < C; ++c) values[r * C + c] = te[t * C + c] + pe[p * C + c];
-  }
+  const auto add = [&](const ConstView& table, const ConstView& indices, VocabShard held) {
+    if (table.empty()) return;
+    const std::vector<double> entries = read_values(table);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::int64_t row = row_of(indices, r, table, held);
+      for (std::size_t c = 0; c < C && row >= 0; ++c) {
+        values[r * C + c] += entries[static_cast<std::size_t>(row) * C + c];
+      }
+    }
+  };
+  add(wte, tokens, shard);
+  add(wpe, positions, {});
   write_values(x, values);
 }
 
-void embedding_backward(View dwte, View dwpe, ConstView dx, ConstView tokens, ConstView positions) {
+void embedding_backward(View dwte, View dwpe, ConstView dx, ConstView tokens, ConstView positions,
+                        VocabShard shard) {
   const auto rows = static_cast<std::size_t>(dx.dim(0)), C = static_cast<std::size_t>(dx.dim(1));
-  std::vector<double> te = read_values(dwte), pe = read_values(dwpe);
   const std::vector<double> values = read_values(dx);
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t t = row_of(tokens, r, te.size() / C), p = row_of(positions, r, pe.size() / C);
-    for (std::size_t c = 0; c < C; ++c) {
-      te[t * C + c] += values[r * C + c];
-      pe[p * C + c] += values[r * C + c];
+  const auto add = [&](View table, const ConstView& indices, VocabShard held) {
+    if (table.empty()) return;
+    std::vector<double> entries = read_values(table);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::int64_t row = row_of(indices, r, table, held);
+      for (std::size_t c = 0; c < C && row >= 0; ++c) {
+        entries[static_cast<std::size_t>(row) * C + c] += values[r * C + c];
+      }
     }
-  }
-  write_values(dwte, te);
-  write_values(dwpe, pe);
+    write_values(table, entries);
+  };
+  add(dwte, tokens, shard);
+  add(dwpe, positions, {});
 }
 
 }  // namespace mixspan::oracle

@@ -42,6 +42,35 @@ TEST(Embedding, AgreesWithTheOracleOnEveryInstructionSet) {
   }
 }
 
+TEST(Embedding, ShardsOfTheVocabularyAddUpToTheWhole) {
+  TestExec exec(2);
+  constexpr std::int64_t V = 11, P = 64, C = 65, rows = 200;
+  const Tensor tokens = random_indices(rows, V, 1), positions = random_indices(rows, P, 2);
+  const Tensor wte = random_tensor({V, C}, 3), wpe = random_tensor({P, C}, 4);
+  const Tensor dx = random_tensor({rows, C}, 5);
+  Tensor whole({rows, C}), dwte({V, C}), dwpe({P, C});
+  embedding_forward(exec, whole, tokens, positions, wte, wpe);
+  embedding_backward(exec, dwte, dwpe, dx, tokens, positions);
+  Tensor sum({rows, C}), dwte_parts = poisoned_tensor({V, C}), dwpe_first({P, C});
+  for (const auto& [begin, end] : {std::pair{0, 4}, {4, 4}, {4, 11}}) {
+    const ConstView table = wte.view().slice(0, begin, end);
+    const ConstView position_table = begin == 0 ? wpe.view() : ConstView();
+    const VocabShard shard{begin, V};
+    Tensor x = poisoned_tensor({rows, C}), want({rows, C}, DType::f64);
+    embedding_forward(exec, x, tokens, positions, table, position_table, shard);
+    oracle::embedding_forward(want, tokens, positions, table, position_table, shard);
+    EXPECT_EQ(differs(x, want, test::kElementwise), "") << begin;
+    for (std::int64_t i = 0; i < sum.size(); ++i) sum.data<float>()[i] += x.data<float>()[i];
+    const View d_table = dwte_parts.view().slice(0, begin, end);
+    std::fill_n(d_table.data<float>(), d_table.size(), 0.0f);
+    embedding_backward(exec, d_table, begin == 0 ? dwpe_first.view() : View(), dx, tokens,
+                       positions, shard);
+  }
+  EXPECT_EQ(bits_differ(sum, whole), "");
+  EXPECT_EQ(bits_differ(dwte_parts, dwte), "");
+  EXPECT_EQ(bits_differ(dwpe_first, dwpe), "");
+}
+
 TEST(Embedding, BitsDoNotDependOnThreads) {
   constexpr std::int64_t rows = 1000, V = 5, P = 100, C = 300;
   const Tensor tokens = random_indices(rows, V, 1), positions = random_indices(rows, P, 2);
