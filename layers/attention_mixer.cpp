@@ -69,38 +69,53 @@ class KeyValueRing final : public MixerState {
 AttentionMixer::AttentionMixer(const std::string& prefix, const Options& o, ParamList& list)
     : options_(o) {
   const std::int64_t C = o.width;
-  qkv_weight_ = list.add({prefix + ".qkv.weight", {3 * C, C}, Init::normal, o.init_std, true});
-  qkv_bias_ = o.qkv_bias ? list.add({prefix + ".qkv.bias", {3 * C}}) : ParamId::none;
-  out_weight_ = list.add({prefix + ".out.weight", {C, C}, Init::normal, o.out_std, true});
+  check(o.heads % tp().part().count == 0, "{} heads cannot be divided among {} tp ranks", o.heads,
+        tp().part().count);
+  const ParamSplit by_head{0, 3}, by_column{1};
+  qkv_weight_ =
+      list.add({prefix + ".qkv.weight", {3 * C, C}, Init::normal, o.init_std, true, by_head});
+  qkv_bias_ = o.qkv_bias ? list.add({prefix + ".qkv.bias", {3 * C}, Init::zeros, 0, false, by_head})
+                         : ParamId::none;
+  out_weight_ =
+      list.add({prefix + ".out.weight", {C, C}, Init::normal, o.out_std, true, by_column});
   out_bias_ = list.add({prefix + ".out.bias", {C}});
 }
 
 void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView x,
                              ConstView residual, const Sequence& s, Saved& saved) const {
-  const std::int64_t N = options_.heads;
-  const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * options_.width});
-  linear_forward(ex, qkv, x, p.weight(qkv_weight_), p.weight(qkv_bias_));
-  const View o = saved.make(ex, "attention out", {s.rows(), options_.width});
+  const std::int64_t N = held_heads(), layer = options_.place.layer;
+  const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * held_width()});
+  const View o = saved.make(ex, "attention out", {s.rows(), held_width()});
   const View lse = saved.make(ex, "lse", {s.B, N, s.T});
+  const Arena::Scope scope(ex.scratch);
+  linear_forward(ex, qkv, tp().gather(ex, {"attention in", layer}, x, s.rows()),
+                 p.weight(qkv_weight_), p.weight(qkv_bias_));
   attention_forward(ex, as_heads(o, s, N), lse, part_of_qkv(qkv, 0, s, N),
                     part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N),
                     {options_.span, options_.scale, s.document_start});
-  linear_residual_forward(ex, y, o, p.weight(out_weight_), p.weight(out_bias_), residual);
+  leave_forward(ex, tp(), {"attention out", layer}, y, o, p.weight(out_weight_),
+                p.weight(out_bias_), residual);
 }
 
 void AttentionMixer::backward(const Exec& ex, const Params& p, View dx, ConstView dy, ConstView x,
                               const Sequence& s, const Saved& saved) const {
   const Arena::Scope scope(ex.scratch);
-  const std::int64_t N = options_.heads;
+  const std::int64_t N = held_heads(), layer = options_.place.layer;
   const View qkv = saved.get("qkv"), o = saved.get("attention out");
   const View d_o = ex.scratch.allocate("d attention out", o.shape());
-  linear_backward(ex, d_o, p.grad(out_weight_), p.grad(out_bias_), dy, o, p.weight(out_weight_));
+  linear_backward(ex, d_o, p.grad(out_weight_), p.grad(out_bias_),
+                  tp().gather(ex, {"d attention out", layer}, dy, s.rows()), o,
+                  p.weight(out_weight_));
   const View dqkv = ex.scratch.allocate("d qkv", qkv.shape());
   attention_backward(ex, part_of_qkv(dqkv, 0, s, N), part_of_qkv(dqkv, 1, s, N),
                      part_of_qkv(dqkv, 2, s, N), as_heads(d_o, s, N), part_of_qkv(qkv, 0, s, N),
                      part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N), as_heads(o, s, N),
                      saved.get("lse"), {options_.span, options_.scale, s.document_start});
-  linear_backward(ex, dx, p.grad(qkv_weight_), p.grad(qkv_bias_), dqkv, x, p.weight(qkv_weight_));
+  const View dx_partial = tp().partial(ex, dx, s.rows());
+  linear_backward(ex, dx_partial, p.grad(qkv_weight_), p.grad(qkv_bias_), dqkv,
+                  tp().gather(ex, {"attention in again", layer}, x, s.rows()),
+                  p.weight(qkv_weight_));
+  tp().reduce({"d attention in", layer}, dx, dx_partial);
 }
 
 double AttentionMixer::mixing_flops(std::int64_t T) const {

@@ -4,12 +4,14 @@
 #include <string>
 
 #include "layers/mixer.h"
+#include "layers/model_parallel.h"
 
 namespace mixspan {
 
 class AttentionMixer final : public Mixer {
  public:
   struct Options {
+    LayerPlace place;
     std::int64_t width, heads;
     AnySpan span;
     float scale;  ///< multiplies the scores: 1/sqrt(head size), or GPT-Neo's 1
@@ -17,7 +19,7 @@ class AttentionMixer final : public Mixer {
     double init_std, out_std;
   };
   /// Declares PREFIX.qkv.weight (3C, C; rows q, k, v), [PREFIX.qkv.bias], PREFIX.out.weight (C, C),
-  /// PREFIX.out.bias.
+  /// PREFIX.out.bias. The heads are divided among the tp ranks.
   AttentionMixer(const std::string& prefix, const Options&, ParamList&);
 
   void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual, const Sequence&,
@@ -31,6 +33,10 @@ class AttentionMixer final : public Mixer {
               std::int64_t begin, MixerState&) const override;
 
  private:
+  const TensorParallel& tp() const { return options_.place.parallel->tp; }
+  std::int64_t held_heads() const { return options_.heads / tp().part().count; }
+  std::int64_t held_width() const { return options_.width / tp().part().count; }
+
   Options options_;
   ParamId qkv_weight_, qkv_bias_, out_weight_, out_bias_;
 };

@@ -1,5 +1,7 @@
 #include "layers/block.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "layers/attention_mixer.h"
@@ -14,31 +16,33 @@ double residual_std(const ModelConfig& c) {
   return c.init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
 }
 
-std::unique_ptr<Mixer> make_mixer(const std::string& prefix, const ModelConfig& c,
+std::string name(LayerPlace place) { return fmt::format("h.{}", place.layer); }
+
+std::unique_ptr<Mixer> make_mixer(const std::string& prefix, LayerPlace place, const ModelConfig& c,
                                   const AnySpan& span, ParamList& list) {
   const double scale =
       c.attention_scale == "one" ? 1.0 : 1.0 / std::sqrt(static_cast<double>(c.head_size()));
   return std::make_unique<AttentionMixer>(
       prefix,
-      AttentionMixer::Options{c.width, c.heads, span, static_cast<float>(scale), c.qkv_bias,
+      AttentionMixer::Options{place, c.width, c.heads, span, static_cast<float>(scale), c.qkv_bias,
                               c.init_std, residual_std(c)},
       list);
 }
 
 }  // namespace
 
-Block::Block(const std::string& prefix, const ModelConfig& c, const AnySpan& span, ParamList& list)
-    : ln_1_(prefix + ".ln_1", c.width, c.layer_norm_eps, list),
-      mixer_(make_mixer(prefix + ".attn", c, span, list)),
-      ln_2_(prefix + ".ln_2", c.width, c.layer_norm_eps, list),
-      mlp_(prefix + ".mlp", c.width, c.mlp(), c.init_std, residual_std(c), list) {}
+Block::Block(LayerPlace place, const ModelConfig& c, const AnySpan& span, ParamList& list)
+    : ln_1_(name(place) + ".ln_1", c.width, c.layer_norm_eps, list),
+      mixer_(make_mixer(name(place) + ".attn", place, c, span, list)),
+      ln_2_(name(place) + ".ln_2", c.width, c.layer_norm_eps, list),
+      mlp_(name(place) + ".mlp", place, c.width, c.mlp(), c.init_std, residual_std(c), list) {}
 
 void Block::forward(const Exec& ex, const Params& p, View y, ConstView x, const Sequence& s,
                     Saved& saved) const {
   const Arena::Scope scope(ex.scratch);
   const View x1 = saved.make(ex, "x1", x.shape());
   mixer_->forward(ex, p, x1, ln_1_.forward(ex, p, x, saved), x, s, saved);
-  mlp_.forward(ex, p, y, ln_2_.forward(ex, p, x1, saved), x1, saved);
+  mlp_.forward(ex, p, y, ln_2_.forward(ex, p, x1, saved), x1, s.rows(), saved);
 }
 
 void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, const Sequence& s,
@@ -50,13 +54,13 @@ void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, cons
     // Without a scope of its own: what it keeps must outlive the call.
     const View x1 = again.make(ex, "x1", x.shape());
     mixer_->forward(ex, p, x1, ln_1_.forward(ex, p, x, again), x, s, again);
-    mlp_.forward(ex, p, y, ln_2_.forward(ex, p, x1, again), x1, again);
+    mlp_.forward(ex, p, y, ln_2_.forward(ex, p, x1, again), x1, s.rows(), again);
     backward(ex, p, dx, x, s, again);
     return;
   }
   const View d_branch = ex.scratch.allocate("d branch", x.shape());
   const View x1 = saved.get("x1");
-  mlp_.backward(ex, p, d_branch, dx, ln_2_.output(ex, p, x1, saved), saved);
+  mlp_.backward(ex, p, d_branch, dx, ln_2_.output(ex, p, x1, saved), s.rows(), saved);
   ln_2_.backward(ex, p, dx, d_branch, x1, saved);
   mixer_->backward(ex, p, d_branch, dx, ln_1_.output(ex, p, x, saved), s, saved);
   ln_1_.backward(ex, p, dx, d_branch, x, saved);
@@ -67,7 +71,7 @@ void Block::extend(const Exec& ex, const Params& p, View x, const Sequence& s, s
   const Arena::Scope scope(ex.scratch);
   Saved nothing(nullptr, Recompute::full);
   mixer_->extend(ex, p, x, ln_1_.forward(ex, p, x, nothing), x, s, begin, state);
-  mlp_.forward(ex, p, x, ln_2_.forward(ex, p, x, nothing), x, nothing);
+  mlp_.forward(ex, p, x, ln_2_.forward(ex, p, x, nothing), x, s.rows(), nothing);
 }
 
 }  // namespace mixspan

@@ -13,10 +13,10 @@ namespace mixspan {
 
 class Block {
  public:
-  Block(const std::string& prefix, const ModelConfig&, const AnySpan& span, ParamList&);
+  Block(LayerPlace, const ModelConfig&, const AnySpan& span, ParamList&);
 
-  /// x, y: (R, C). Overwrites y, which may be x when nothing is kept (policy full) and no backward
-  /// follows.
+  /// x, y: (mine, C), this rank's of the R rows. Overwrites y, which may be x when nothing is kept
+  /// (policy full) and no backward follows.
   void forward(const Exec&, const Params&, View y, ConstView x, const Sequence&, Saved&) const;
   /// On entry dx holds the gradient of y, on return that of x. Parameter gradients are added.
   void backward(const Exec&, const Params&, View dx, ConstView x, const Sequence&,

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "kernels/cross_entropy.h"
+#include "kernels/cross_entropy_parts.h"
 #include "kernels/matmul.h"
 #include "kernels/reduce.h"
+#include "parallel/shares.h"
 
 namespace mixspan {
 
@@ -18,53 +20,119 @@ std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab) {
   return std::min(rows, std::max<std::int64_t>(128, fit));
 }
 
+// Every shard's part of the softmax, (shards, rows, kCrossEntropyPart); logits become exponentials.
+View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstView targets,
+                  VocabShard shard) {
+  const std::int64_t ranks = tp.part().count, mine = tp.part().index;
+  const View parts =
+      ex.scratch.allocate("softmax parts", {ranks, logits.dim(0), kCrossEntropyPart});
+  cross_entropy_part(ex, parts.select(0, mine), logits, targets, shard);
+  tp.comm().all_gather({"softmax parts"}, parts, shares(ranks, ranks)).wait();
+  return parts;
+}
+
 }  // namespace
 
-Head::Head(const ModelConfig& c, ParamId wte, ParamList& list)
-    : ln_f_("ln_f", c.width, c.layer_norm_eps, list), wte_(wte) {}
+Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, ParamList& list)
+    : vocab_(c.vocab),
+      parallel_(parallel),
+      ln_f_("ln_f", c.width, c.layer_norm_eps, list),
+      wte_(wte) {}
+
+VocabShard Head::shard() const {
+  const TpPart part = parallel_.tp.part();
+  return {share(vocab_, part.count, part.index).begin, vocab_};
+}
 
 double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h, ConstView targets,
                            double scale) const {
   const Arena::Scope scope(ex.scratch);
+  const TensorParallel& tp = parallel_.tp;
+  const std::int64_t R = targets.dim(0);
   Saved saved(&ex.scratch, Recompute::none);
-  const View normed = ln_f_.forward(ex, p, h, saved);
+  const ConstView normed = tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, saved), R);
   const View wte = p.weight(wte_), dwte = p.grad(wte_);
-  const std::int64_t R = h.dim(0), chunk = chunk_rows(R, wte.dim(0));
+  const std::int64_t chunk = chunk_rows(R, wte.dim(0));
   const View d_normed = ex.scratch.allocate("d head", h.shape());
+  const View d_partial = tp.partial(ex, d_normed, R);
   const View losses = ex.scratch.allocate("losses", {R});
   for (std::int64_t r = 0; r < R; r += chunk) {
     const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
     const View logits = ex.scratch.allocate("logits", {end - r, wte.dim(0)});
-    const View x = normed.slice(0, r, end);
+    const ConstView x = normed.slice(0, r, end);
     linear_forward(ex, logits, x, wte, {});
-    cross_entropy_forward_backward(ex, losses.slice(0, r, end), logits, targets.slice(0, r, end),
-                                   static_cast<float>(scale));
-    linear_backward(ex, d_normed.slice(0, r, end), dwte, {}, logits, x, wte);
+    loss_of_chunk(ex, losses.slice(0, r, end), logits, targets.slice(0, r, end), scale);
+    linear_backward(ex, d_partial.slice(0, r, end), dwte, {}, logits, x, wte);
   }
+  tp.reduce({"d head in"}, d_normed, d_partial);
   fill_zero(dh);  // the norm's backward adds
   ln_f_.backward(ex, p, dh, d_normed, h, saved);
   return scale * sum(ex, losses);
 }
 
+void Head::loss_of_chunk(const Exec& ex, View losses, View logits, ConstView targets,
+                         double scale) const {
+  const auto factor = static_cast<float>(scale);
+  if (parallel_.tp.alone()) {
+    return cross_entropy_forward_backward(ex, losses, logits, targets, factor);
+  }
+  const Arena::Scope scope(ex.scratch);
+  const View parts = gather_parts(ex, parallel_.tp, logits, targets, shard());
+  cross_entropy_join(ex, losses, parts, targets);
+  cross_entropy_part_backward(ex, logits, parts, parallel_.tp.part().index, targets, shard(),
+                              factor);
+}
+
 void Head::evaluate(const Exec& ex, const Params& p, View losses, View correct, ConstView h,
                     ConstView targets) const {
-  const std::int64_t R = h.dim(0), V = p.weight(wte_).dim(0), chunk = chunk_rows(R, V);
+  const Arena::Scope scope(ex.scratch);
+  const View wte = p.weight(wte_);
+  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = chunk_rows(R, V);
+  Saved nothing(nullptr, Recompute::full);
+  const ConstView normed =
+      parallel_.tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, nothing), R);
   for (std::int64_t r = 0; r < R; r += chunk) {
-    const Arena::Scope scope(ex.scratch);
+    const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
-    const View part = ex.scratch.allocate("logits", {end - r, V});
-    logits(ex, p, part, h.slice(0, r, end));
-    cross_entropy_forward(ex, losses.slice(0, r, end), part, targets.slice(0, r, end));
-    ex.threads.for_each(end - r, [&](std::int64_t i, int) {
-      const float* row = part.data<float>() + i * V;
-      const std::int64_t likeliest = std::max_element(row, row + V) - row;
-      correct.data<std::uint8_t>()[r + i] = likeliest == targets.data<std::int32_t>()[r + i];
-    });
+    const View logits = ex.scratch.allocate("logits", {end - r, V});
+    linear_forward(ex, logits, normed.slice(0, r, end), wte, {});
+    evaluate_chunk(ex, losses.slice(0, r, end), correct.slice(0, r, end), logits,
+                   targets.slice(0, r, end));
   }
 }
 
+void Head::evaluate_chunk(const Exec& ex, View losses, View correct, View logits,
+                          ConstView targets) const {
+  const Arena::Scope scope(ex.scratch);
+  const TensorParallel& tp = parallel_.tp;
+  const std::int64_t rows = logits.dim(0), V = logits.dim(1), ranks = tp.part().count;
+  // Each shard's likeliest token; of those that are equally likely the first one counts.
+  const View likeliest = ex.scratch.allocate("likeliest", {ranks, rows}, DType::i32);
+  ex.threads.for_each(rows, [&](std::int64_t r, int) {
+    const float* row = logits.data<float>() + r * V;
+    likeliest.data<std::int32_t>()[tp.part().index * rows + r] =
+        static_cast<std::int32_t>(shard().begin + (std::max_element(row, row + V) - row));
+  });
+  tp.comm().all_gather({"likeliest tokens"}, likeliest, shares(ranks, ranks)).wait();
+  const View parts = gather_parts(ex, tp, logits, targets, shard());
+  cross_entropy_join(ex, losses, parts, targets);
+  ex.threads.for_each(rows, [&](std::int64_t r, int) {
+    std::int64_t best = 0;
+    for (std::int64_t s = 1; s < ranks; ++s) {
+      const auto largest = [&](std::int64_t of) {
+        return parts.data<float>()[(of * rows + r) * kCrossEntropyPart];
+      };
+      if (largest(s) > largest(best)) best = s;
+    }
+    correct.data<std::uint8_t>()[r] =
+        likeliest.data<std::int32_t>()[best * rows + r] == targets.data<std::int32_t>()[r];
+  });
+}
+
 void Head::logits(const Exec& ex, const Params& p, View logits, ConstView h) const {
+  check(parallel_.tp.alone(), "logits of the whole vocabulary on one of {} tp ranks",
+        parallel_.tp.part().count);
   const Arena::Scope scope(ex.scratch);
   Saved nothing(nullptr, Recompute::full);
   linear_forward(ex, logits, ln_f_.forward(ex, p, h, nothing), p.weight(wte_), {});

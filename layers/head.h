@@ -1,9 +1,11 @@
 // The end of the model: final norm, logits by the embedding table (tied), loss. The logits of all
-// tokens never exist at once.
+// tokens never exist at once, and each tp rank has those of its part of the vocabulary.
 #pragma once
 
 #include "core/exec.h"
+#include "kernels/vocab_shard.h"
 #include "layers/model_config.h"
+#include "layers/model_parallel.h"
 #include "layers/norm.h"
 #include "layers/params.h"
 
@@ -11,22 +13,29 @@ namespace mixspan {
 
 class Head {
  public:
-  /// Declares ln_f.weight and ln_f.bias (C); shares the embedding table `wte` (V, C).
-  Head(const ModelConfig&, ParamId wte, ParamList&);
+  /// Declares ln_f.weight and ln_f.bias (C); shares the embedding table `wte` (V, C), of which each
+  /// tp rank holds some tokens.
+  Head(const ModelConfig&, const ModelParallel&, ParamId wte, ParamList&);
 
-  /// h: (R, C), what the last block left. targets: (R) i32, kIgnoreTarget where there is none.
-  /// Overwrites dh (R, C) with scale * the gradient of the summed loss, adds parameter gradients,
-  /// returns scale * the summed loss.
+  /// h: (mine, C), what the last block left of this rank's of the R rows. targets: (R) i32,
+  /// kIgnoreTarget where there is none. Overwrites dh (mine, C) with scale * the gradient of the
+  /// loss summed over the R rows, adds parameter gradients, returns scale * that loss.
   double loss_and_grad(const Exec&, const Params&, View dh, ConstView h, ConstView targets,
                        double scale) const;
   /// losses: (R) f32, natural log, 0 where there is no target. correct: (R) u8, 1 where the target
   /// is the likeliest token. Overwrites both.
   void evaluate(const Exec&, const Params&, View losses, View correct, ConstView h,
                 ConstView targets) const;
-  /// logits: (R, V). Overwrites.
+  /// logits: (R, V). Overwrites. On one tp rank only.
   void logits(const Exec&, const Params&, View logits, ConstView h) const;
 
  private:
+  VocabShard shard() const;
+  void loss_of_chunk(const Exec&, View losses, View logits, ConstView targets, double scale) const;
+  void evaluate_chunk(const Exec&, View losses, View correct, View logits, ConstView targets) const;
+
+  std::int64_t vocab_;
+  const ModelParallel& parallel_;
   Norm ln_f_;
   ParamId wte_;
 };

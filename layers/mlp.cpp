@@ -5,27 +5,34 @@
 
 namespace mixspan {
 
-Mlp::Mlp(const std::string& prefix, std::int64_t C, std::int64_t F, double init_std,
-         double proj_std, ParamList& list)
-    : mlp_width_(F) {
-  fc_weight_ = list.add({prefix + ".fc.weight", {F, C}, Init::normal, init_std, true});
-  fc_bias_ = list.add({prefix + ".fc.bias", {F}});
-  proj_weight_ = list.add({prefix + ".proj.weight", {C, F}, Init::normal, proj_std, true});
+Mlp::Mlp(const std::string& prefix, LayerPlace place, std::int64_t C, std::int64_t F,
+         double init_std, double proj_std, ParamList& list)
+    : place_(place) {
+  const ParamSplit by_row{0}, by_column{1};
+  fc_weight_ = list.add({prefix + ".fc.weight", {F, C}, Init::normal, init_std, true, by_row});
+  fc_bias_ = list.add({prefix + ".fc.bias", {F}, Init::zeros, 0, false, by_row});
+  proj_weight_ =
+      list.add({prefix + ".proj.weight", {C, F}, Init::normal, proj_std, true, by_column});
   proj_bias_ = list.add({prefix + ".proj.bias", {C}});
 }
 
 void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstView residual,
-                  Saved& saved) const {
-  const Shape inner{x.dim(0), mlp_width_};
+                  std::int64_t R, Saved& saved) const {
+  const TensorParallel& tp = place_.parallel->tp;
+  const Shape inner{R, p.weight(fc_bias_).size()};
   const View pre = saved.make(ex, "mlp pre", inner);
   const View act = saved.make(ex, "mlp act", inner, Rebuild::cheap);
-  linear_gelu_forward(ex, act, pre, x, p.weight(fc_weight_), p.weight(fc_bias_));
-  linear_residual_forward(ex, y, act, p.weight(proj_weight_), p.weight(proj_bias_), residual);
+  const Arena::Scope scope(ex.scratch);
+  linear_gelu_forward(ex, act, pre, tp.gather(ex, {"mlp in", place_.layer}, x, R),
+                      p.weight(fc_weight_), p.weight(fc_bias_));
+  leave_forward(ex, tp, {"mlp out", place_.layer}, y, act, p.weight(proj_weight_),
+                p.weight(proj_bias_), residual);
 }
 
 void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, ConstView x,
-                   const Saved& saved) const {
+                   std::int64_t R, const Saved& saved) const {
   const Arena::Scope scope(ex.scratch);
+  const TensorParallel& tp = place_.parallel->tp;
   const View pre = saved.get("mlp pre");
   View act;
   if (saved.has("mlp act")) {
@@ -35,10 +42,13 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
     gelu_forward(ex, act, pre);
   }
   const View d_inner = ex.scratch.allocate("d mlp", pre.shape());
-  linear_backward(ex, d_inner, p.grad(proj_weight_), p.grad(proj_bias_), dy, act,
-                  p.weight(proj_weight_));
+  linear_backward(ex, d_inner, p.grad(proj_weight_), p.grad(proj_bias_),
+                  tp.gather(ex, {"d mlp out", place_.layer}, dy, R), act, p.weight(proj_weight_));
   gelu_backward(ex, d_inner, d_inner, pre);
-  linear_backward(ex, dx, p.grad(fc_weight_), p.grad(fc_bias_), d_inner, x, p.weight(fc_weight_));
+  const View dx_partial = tp.partial(ex, dx, R);
+  linear_backward(ex, dx_partial, p.grad(fc_weight_), p.grad(fc_bias_), d_inner,
+                  tp.gather(ex, {"mlp in again", place_.layer}, x, R), p.weight(fc_weight_));
+  tp.reduce({"d mlp in", place_.layer}, dx, dx_partial);
 }
 
 }  // namespace mixspan

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/exec.h"
+#include "layers/model_parallel.h"
 #include "layers/params.h"
 #include "layers/saved.h"
 
@@ -12,16 +13,20 @@ namespace mixspan {
 class Mlp {
  public:
   /// Declares PREFIX.fc.weight (F, C), PREFIX.fc.bias, PREFIX.proj.weight (C, F), PREFIX.proj.bias.
-  Mlp(const std::string& prefix, std::int64_t width, std::int64_t mlp_width, double init_std,
-      double proj_std, ParamList&);
+  /// The columns of fc and the rows of proj are divided among the tp ranks.
+  Mlp(const std::string& prefix, LayerPlace, std::int64_t width, std::int64_t mlp_width,
+      double init_std, double proj_std, ParamList&);
 
-  /// x, residual, y: (R, C). Overwrites y, which may be the residual itself.
-  void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual, Saved&) const;
+  /// x, residual, y: (mine, C), this rank's of the R rows. Overwrites y, which may be the residual
+  /// itself.
+  void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual, std::int64_t R,
+               Saved&) const;
   /// Overwrites dx; adds parameter gradients.
-  void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, const Saved&) const;
+  void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, std::int64_t R,
+                const Saved&) const;
 
  private:
-  std::int64_t mlp_width_;
+  LayerPlace place_;
   ParamId fc_weight_, fc_bias_, proj_weight_, proj_bias_;
 };
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "kernels/embedding.h"
+#include "parallel/shares.h"
 
 namespace mixspan {
 
@@ -12,12 +13,23 @@ ParamSpec table(const char* name, std::int64_t rows, const ModelConfig& c) {
   return {name, {rows, c.width}, Init::normal, c.init_std, true};
 }
 
-std::vector<Block> make_blocks(const ModelConfig& c, ParamList& list) {
+ParamSpec split_table(const char* name, std::int64_t rows, const ModelConfig& c) {
+  ParamSpec spec = table(name, rows, c);
+  spec.split = {0};
+  return spec;
+}
+
+ParamId next_param(const ParamList& list) { return static_cast<ParamId>(list.specs().size()); }
+
+std::vector<Block> make_blocks(const ModelConfig& c, const ModelParallel& parallel, ParamList& list,
+                               std::vector<ParamId>& first_params) {
   std::vector<Block> blocks;
-  const std::vector<AnySpan> spans = layer_spans(c);
-  for (std::size_t l = 0; l < spans.size(); ++l) {
-    blocks.emplace_back("h." + std::to_string(l), c, spans[l], list);
+  for (const AnySpan& span : layer_spans(c)) {
+    first_params.push_back(next_param(list));
+    const LayerPlace place{static_cast<std::int64_t>(blocks.size()), &parallel};
+    blocks.emplace_back(place, c, span, list);
   }
+  first_params.push_back(next_param(list));
   return blocks;
 }
 
@@ -25,23 +37,57 @@ ConstView flat(ConstView v) { return v.reshape({v.size()}); }
 
 }  // namespace
 
-Model::Model(const ModelConfig& c, Params::Gradients gradients)
-    : config_(c),
-      recompute_(parse_recompute(c.recompute)),
-      wte_(declared_.add(table("wte.weight", c.vocab, c))),
-      wpe_(declared_.add(table("wpe.weight", c.context, c))),
-      blocks_(make_blocks(c, declared_)),
-      head_(c, wte_, declared_),
-      params_(std::make_unique<Params>(declared_, gradients)) {}
+ParamList declared_params(const ModelConfig& c) {
+  ParamList list;
+  const ModelParallel alone;
+  std::vector<ParamId> first_params;
+  const ParamId wte = list.add(split_table("wte.weight", c.vocab, c));
+  list.add(table("wpe.weight", c.context, c));
+  make_blocks(c, alone, list, first_params);
+  Head(c, alone, wte, list);
+  return list;
+}
 
+Model::Model(const ModelConfig& c, Params::Gradients gradients, const ModelParallel& parallel)
+    : config_(c),
+      parallel_(std::make_unique<const ModelParallel>(parallel)),
+      recompute_(parse_recompute(c.recompute)),
+      wte_(declared_.add(split_table("wte.weight", c.vocab, c))),
+      wpe_(declared_.add(table("wpe.weight", c.context, c))),
+      blocks_(make_blocks(c, *parallel_, declared_, first_params_)),
+      head_(c, *parallel_, wte_, declared_),
+      params_(std::make_unique<Params>(declared_, gradients, parallel.tp.part())) {}
+
+Range Model::flat_range(std::int64_t layer) const {
+  const auto first = [&](std::int64_t l) {
+    return l < 0 ? wte_ : first_params_[static_cast<std::size_t>(l)];
+  };
+  const ParamId last = layer < config_.layers ? first(layer + 1) : next_param(declared_);
+  return params_->flat_range(first(layer), last);
+}
+
+VocabShard Model::vocab_shard() const {
+  const TpPart part = parallel_->tp.part();
+  return {share(config_.vocab, part.count, part.index).begin, config_.vocab};
+}
+
+std::int64_t Model::held_rows(const ModelInput& in) const {
+  return parallel_->tp.rows(in.sequence().rows()).size();
+}
+
+// Each tp rank looks up the tokens it holds; the first one adds the positions; the sum is both.
 void Model::embed(const Exec& ex, View x, const ModelInput& in) const {
-  embedding_forward(ex, x, flat(in.tokens), flat(in.positions), params_->weight(wte_),
-                    params_->weight(wpe_));
+  const Arena::Scope scope(ex.scratch);
+  const TensorParallel& tp = parallel_->tp;
+  const View sum = tp.partial(ex, x, in.sequence().rows());
+  embedding_forward(ex, sum, flat(in.tokens), flat(in.positions), params_->weight(wte_),
+                    tp.part().index == 0 ? params_->weight(wpe_) : View(), vocab_shard());
+  tp.reduce({"embeddings"}, x, sum);
 }
 
 View Model::forward(const Exec& ex, const ModelInput& in, Activations& kept) const {
   const Sequence s = in.sequence();
-  const Shape shape{s.rows(), config_.width};
+  const Shape shape{held_rows(in), config_.width};
   kept.x_.push_back(kept.arena_.allocate("x", shape));
   embed(ex, kept.x_.back(), in);
   for (const Block& block : blocks_) {
@@ -59,13 +105,15 @@ void Model::backward(const Exec& ex, View dh, const ModelInput& in, const Activa
     blocks_[l].backward(ex, *params_, dh, kept.x_[l], in.sequence(), kept.blocks_[l]);
     if (ready) ready(static_cast<std::int64_t>(l));
   }
-  embedding_backward(ex, params_->grad(wte_), params_->grad(wpe_), dh, flat(in.tokens),
-                     flat(in.positions));
+  const Arena::Scope scope(ex.scratch);
+  const ConstView dx = parallel_->tp.gather(ex, {"d embeddings"}, dh, in.sequence().rows());
+  embedding_backward(ex, params_->grad(wte_), params_->grad(wpe_), dx, flat(in.tokens),
+                     flat(in.positions), vocab_shard());
   if (ready) ready(-1);
 }
 
 View Model::infer(const Exec& ex, const ModelInput& in) const {
-  const View x = ex.scratch.allocate("x", {in.sequence().rows(), config_.width});
+  const View x = ex.scratch.allocate("x", {held_rows(in), config_.width});
   embed(ex, x, in);
   for (const Block& block : blocks_) {
     Saved nothing(nullptr, Recompute::full);

@@ -27,7 +27,8 @@ class Activations {
  public:
   Activations(Arena& arena, Recompute policy) : arena_(arena), scope_(arena), policy_(policy) {}
 
-  /// hidden()[l] (B * T, C): what block l read; the last one: what the head read.
+  /// hidden()[l] (mine, C): what block l read of this rank's rows; the last one: what the head
+  /// read.
   const std::vector<View>& hidden() const { return x_; }
 
  private:
@@ -39,21 +40,31 @@ class Activations {
   std::vector<Saved> blocks_;
 };
 
+/// What a model of this config declares, without the memory of one.
+ParamList declared_params(const ModelConfig&);
+
 class Model {
  public:
-  Model(const ModelConfig&, Params::Gradients);
+  /// What `parallel` names must outlive the model.
+  Model(const ModelConfig&, Params::Gradients, const ModelParallel& parallel = {});
 
   const ModelConfig& config() const { return config_; }
   const Block& block(std::int64_t layer) const { return blocks_[static_cast<std::size_t>(layer)]; }
   const Head& head() const { return head_; }
   Params& params() { return *params_; }
   const Params& params() const { return *params_; }
+  const ModelParallel& parallel() const { return *parallel_; }
   Recompute recompute() const { return recompute_; }
+  /// Where in the flat buffers a layer's parameters lie; -1: the embeddings', layers: the final
+  /// norm's. Together they cover everything.
+  Range flat_range(std::int64_t layer) const;
 
-  /// The hidden states (B * T, C) that the head reads; they live in the activations.
+  /// The hidden states (mine, C) that the head reads, those of this tp rank's rows; they live in
+  /// the activations.
   View forward(const Exec&, const ModelInput&, Activations&) const;
   /// dh: gradient of those, used up. Adds every parameter's gradient but the head's; calls
-  /// ready(layer) as soon as that layer's are complete, last layer first, -1 for the embeddings.
+  /// ready(layer) as soon as this rank's share of that layer's are complete, last layer first, -1
+  /// for the embeddings.
   void backward(const Exec&, View dh, const ModelInput&, const Activations&,
                 const std::function<void(std::int64_t)>& ready = {}) const;
   /// Hidden states without keeping anything for a backward pass; they live in ex.scratch.
@@ -72,12 +83,16 @@ class Model {
   void extend(const Exec&, View logits, ConstView tokens, State&) const;
 
  private:
+  std::int64_t held_rows(const ModelInput&) const;
+  VocabShard vocab_shard() const;
   void embed(const Exec&, View x, const ModelInput&) const;
 
   ModelConfig config_;
+  std::unique_ptr<const ModelParallel> parallel_;  // layers point to it
   Recompute recompute_;
   ParamList declared_;  // filled by the members below, then handed to params_
   ParamId wte_, wpe_;
+  std::vector<ParamId> first_params_;  // of each block, and of the head; filled by the next
   std::vector<Block> blocks_;
   Head head_;
   std::unique_ptr<Params> params_;

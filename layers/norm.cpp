@@ -8,8 +8,8 @@ Norm::Norm(const std::string& prefix, std::int64_t C, double eps, ParamList& lis
   out_ = short_name + " out";
   mean_ = short_name + " mean";
   rstd_ = short_name + " rstd";
-  gain_ = list.add({prefix + ".weight", {C}, Init::ones});
-  bias_ = list.add({prefix + ".bias", {C}});
+  gain_ = list.add({prefix + ".weight", {C}, Init::ones, 0, false, {}, true});
+  bias_ = list.add({prefix + ".bias", {C}, Init::zeros, 0, false, {}, true});
 }
 
 View Norm::forward(const Exec& ex, const Params& p, ConstView x, Saved& saved) const {

@@ -25,21 +25,29 @@ std::int64_t ParamList::count() const {
   return n;
 }
 
-Params::Params(ParamList list, Gradients gradients) : list_(std::move(list)) {
+Params::Params(ParamList list, Gradients gradients, TpPart part)
+    : list_(std::move(list)), part_(part) {
   std::int64_t end = 0;
   for (const ParamSpec& s : specs()) {
     offsets_.push_back(end);
-    end += (s.shape.size() + kLineFloats - 1) / kLineFloats * kLineFloats;
+    const std::int64_t held = part_shape(s.shape, s.split, part).size();
+    end += (held + kLineFloats - 1) / kLineFloats * kLineFloats;
   }
+  offsets_.push_back(end);
   weights_ = Tensor({end});
   if (gradients == Gradients::yes) grads_ = Tensor({end});
+}
+
+Range Params::flat_range(ParamId first, ParamId last) const {
+  return {offsets_[index_of(first)], offsets_[index_of(last)]};
 }
 
 View Params::part_of(View flat, ParamId id) const {
   if (id == ParamId::none || flat.empty()) return View();
   const ParamSpec& s = specs()[index_of(id)];
+  const Shape shape = part_shape(s.shape, s.split, part_);
   const std::int64_t begin = offsets_[index_of(id)];
-  return flat.slice(0, begin, begin + s.shape.size()).reshape(s.shape);
+  return flat.slice(0, begin, begin + shape.size()).reshape(shape);
 }
 
 View Params::weight(ParamId id) const { return part_of(weights_.view(), id); }
@@ -56,7 +64,7 @@ std::vector<NamedView> Params::named(View flat) const {
 std::vector<Params::DecayRange> Params::decay_ranges() const {
   std::vector<DecayRange> ranges;
   for (std::size_t i = 0; i < specs().size(); ++i) {
-    const std::int64_t end = i + 1 < offsets_.size() ? offsets_[i + 1] : weights_.size();
+    const std::int64_t end = offsets_[i + 1];
     if (!ranges.empty() && ranges.back().decay == specs()[i].decay) {
       ranges.back().end = end;
     } else {
@@ -73,9 +81,12 @@ void Params::initialise(std::uint64_t seed) {
     float* out = w.data<float>();
     if (s.init == Init::normal) {
       const RandomStream stream(seed, s.name);
-      for (std::int64_t i = 0; i < w.size(); ++i) {
-        out[i] = static_cast<float>(s.std * stream.normal(static_cast<std::uint64_t>(i)));
-      }
+      for_each_run(s.shape, s.split, part_, [&](auto whole, auto held, auto length) {
+        for (std::int64_t i = 0; i < length; ++i) {
+          out[held + i] =
+              static_cast<float>(s.std * stream.normal(static_cast<std::uint64_t>(whole + i)));
+        }
+      });
     } else {
       std::fill_n(out, w.size(), s.init == Init::ones ? 1.0f : 0.0f);
     }

@@ -7,6 +7,8 @@
 
 #include "core/named_view.h"
 #include "core/tensor.h"
+#include "kernels/tile_ranges.h"
+#include "layers/param_split.h"
 
 namespace mixspan {
 
@@ -14,10 +16,14 @@ enum class Init { zeros, ones, normal };
 
 struct ParamSpec {
   std::string name;  ///< "h.3.attn.qkv.weight"
-  Shape shape;
+  Shape shape;       ///< of the whole, on however many ranks
   Init init = Init::zeros;
   double std = 0;      ///< of Init::normal
   bool decay = false;  ///< whether weight decay applies: matrices yes, biases and gains no
+  ParamSplit split = {};
+  /// Every tp rank holds all of it, but its gradient covers only the rank's own rows where the tp
+  /// axis splits the rows between matrix products (sequence parallelism): it wants summing.
+  bool gradient_by_rows = false;
 };
 
 /// Index of a parameter in its ParamList.
@@ -29,22 +35,25 @@ class ParamList {
   /// Throws Error when the name is taken.
   ParamId add(ParamSpec spec);
   const std::vector<ParamSpec>& specs() const { return specs_; }
-  std::int64_t count() const;  ///< numbers in all parameters
+  std::int64_t count() const;  ///< numbers in all parameters, whole
 
  private:
   std::vector<ParamSpec> specs_;
 };
 
-/// Weights and, for training, gradients of every parameter. Each is one flat f32 buffer in which
-/// every parameter starts on a cache line; the padding between them is zero and stays zero, so an
-/// optimiser or a norm may run over the whole buffer.
+/// Weights and, for training, gradients of a tp rank's part of every parameter. Each is one flat
+/// f32 buffer in which every parameter starts on a cache line; the padding between them is zero and
+/// stays zero, so an optimiser or a norm may run over the whole buffer.
 class Params {
  public:
   enum class Gradients { no, yes };
-  Params(ParamList list, Gradients gradients);
+  Params(ParamList list, Gradients gradients, TpPart part = {});
 
   const std::vector<ParamSpec>& specs() const { return list_.specs(); }
   std::int64_t count() const { return list_.count(); }
+  TpPart part() const { return part_; }
+  /// Where the parameters [first, last) lie in the flat buffers.
+  Range flat_range(ParamId first, ParamId last) const;
   View weight(ParamId id) const;  ///< an empty view for ParamId::none
   View grad(ParamId id) const;    ///< an empty view for ParamId::none or without gradients
   View weights() { return weights_.view(); }
@@ -61,12 +70,14 @@ class Params {
   };
   std::vector<DecayRange> decay_ranges() const;
 
-  /// Draws every parameter from (seed, its name, the element's index): the same on any sharding.
+  /// Draws every parameter from (seed, its name, the element's index in the whole): the same on any
+  /// mesh.
   void initialise(std::uint64_t seed);
 
  private:
   ParamList list_;
-  std::vector<std::int64_t> offsets_;
+  TpPart part_;
+  std::vector<std::int64_t> offsets_;  // of each parameter, and of the end
   mutable Tensor weights_,
       grads_;  // views into them are handed out as writable; see weight(), grad()
 };

@@ -59,15 +59,7 @@ bool is_buffer(const std::string& name) {
 }
 
 std::vector<HfParameter> hf_parameters(const ModelConfig& config) {
-  // What the layers declare, without the memory that a Model allocates for it.
-  ParamList list;
-  const ParamId wte = list.add({"wte.weight", {config.vocab, config.width}});
-  list.add({"wpe.weight", {config.context, config.width}});
-  const std::vector<AnySpan> spans = layer_spans(config);
-  for (std::size_t l = 0; l < spans.size(); ++l) {
-    Block(fmt::format("h.{}", l), config, spans[l], list);
-  }
-  Head(config, wte, list);
+  const ParamList list = declared_params(config);
   std::vector<HfParameter> parameters;
   for (const ParamSpec& s : list.specs()) parameters.push_back({s.name, s.shape});
   return parameters;

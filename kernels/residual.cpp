@@ -1,0 +1,34 @@
+#include "kernels/residual.h"
+
+#include "kernels/chunks.h"
+#include "kernels/oracle_values.h"
+
+namespace mixspan {
+
+void bias_residual(const Exec& exec, View y, ConstView x, ConstView bias, ConstView residual) {
+  if (exec.oracle) return oracle::bias_residual(y, x, bias, residual);
+  const std::int64_t rows = y.dim(0), C = y.dim(1);
+  check_shape("bias_residual: x", x, {rows, C});
+  check_shape("bias_residual: residual", residual, {rows, C});
+  check_shape("bias_residual: bias", bias, {C});
+  for_each_chunk(exec.threads, rows, rows_per_chunk(C), [&](auto begin, auto end, auto) {
+    const float* b = bias.data<float>();
+    for (std::int64_t r = begin; r < end; ++r) {
+      const float* from = x.data<float>() + r * x.stride(0);
+      const float* add = residual.data<float>() + r * residual.stride(0);
+      float* to = y.data<float>() + r * y.stride(0);
+      for (std::int64_t c = 0; c < C; ++c) to[c] = (from[c] + b[c]) + add[c];
+    }
+  });
+}
+
+namespace oracle {
+void bias_residual(View y, ConstView x, ConstView bias, ConstView residual) {
+  std::vector<double> values = read_values(x);
+  const std::vector<double> b = read_values(bias), add = read_values(residual);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] += b[i % b.size()] + add[i];
+  write_values(y, values);
+}
+}  // namespace oracle
+
+}  // namespace mixspan
