@@ -121,7 +121,7 @@ class CommunicationError : public Error {
   using Error::Error;
 };
 
-/// The group of one.
+/// The group of one: nothing is sent, nothing is counted.
 std::unique_ptr<Communicator> make_self_communicator();
 
 }  // namespace mixspan

@@ -1,0 +1,206 @@
+#include "parallel/comm_call.h"
+
+#include <algorithm>
+
+namespace mixspan {
+
+namespace {
+
+Envelope make_envelope(Operation operation, const Call& call, std::int64_t sequence) {
+  Envelope envelope;
+  envelope.operation = operation;
+  envelope.sequence = sequence;
+  envelope.layer = call.layer;
+  call.what.copy(envelope.what.data(), envelope.what.size() - 1);
+  return envelope;
+}
+
+bool same_call(const Envelope& a, const Envelope& b) {
+  return a.operation == b.operation && a.sequence == b.sequence && a.layer == b.layer &&
+         a.what == b.what;
+}
+
+double seconds_between(Transfer::Clock::time_point a, Transfer::Clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+}  // namespace
+
+std::string Group::name(int of) const {
+  const int in_world = members[static_cast<std::size_t>(of)];
+  return axis == "world" ? fmt::format("rank {}", of)
+                         : fmt::format("rank {} of {} ({} in the world)", of, axis, in_world);
+}
+
+GroupCall::GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call)
+    : group_(std::move(group)), what_(call.what), begin_(Clock::now()), end_(begin_) {
+  group_->endpoint->check_usable();
+  envelope_ = make_envelope(operation, call, group_->calls++);
+  group_->endpoint->add(this);
+}
+
+GroupCall::~GroupCall() {
+  group_->endpoint->remove(this);
+  if (!complete_) group_->endpoint->mark_dropped(envelope_.call());
+}
+
+void GroupCall::send(int to, ConstView data) {
+  const std::int64_t bytes = static_cast<std::int64_t>(data.size_bytes());
+  post(to, false, bytes, [&](Envelope& envelope, std::uint32_t channel) {
+    envelope = envelope_;
+    envelope.bytes = bytes;
+    return group_->endpoint->link().send(
+        group_->members[static_cast<std::size_t>(to)], channel, envelope,
+        {static_cast<const std::byte*>(data.raw()), data.size_bytes()});
+  });
+  envelope_.bytes += bytes;
+  count().bytes_sent += bytes;
+}
+
+void GroupCall::receive(int from, View data) {
+  const std::int64_t bytes = static_cast<std::int64_t>(data.size_bytes());
+  post(from, true, bytes, [&](Envelope& envelope, std::uint32_t channel) {
+    return group_->endpoint->link().receive(
+        group_->members[static_cast<std::size_t>(from)], channel, envelope,
+        {static_cast<std::byte*>(data.raw()), data.size_bytes()});
+  });
+}
+
+void GroupCall::post(
+    int peer, bool incoming, std::int64_t bytes,
+    const std::function<std::unique_ptr<Transfer>(Envelope&, std::uint32_t)>& start) {
+  Message& message = messages_.emplace_back(Message{nullptr, peer, incoming, bytes, {}});
+  // Second steps have a channel of their own: when they are posted depends on when messages come,
+  // so that between them and the first steps of later calls there is no order.
+  const std::uint32_t channel = 2 * group_->channel + (second_ ? 1 : 0);
+  try {
+    message.transfer = start(message.envelope, channel);
+  } catch (const Error& error) {
+    group_->endpoint->fail(
+        fmt::format("{} in {}: {}", group_->name(group_->rank), envelope_.call(), error.what()));
+  }
+}
+
+std::byte* GroupCall::scratch(std::size_t bytes) {
+  return scratch_.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes)).get();
+}
+
+void GroupCall::then(std::function<void()> finish) { then_ = std::move(finish); }
+
+void GroupCall::then_send(std::function<void()> second_step) {
+  then_ = std::move(second_step);
+  turn_ = group_->two_step_calls++;
+}
+
+void GroupCall::posted() {
+  number_ = group_->endpoint->history().begin(group_->axis, envelope_, begin_);
+  ++count().calls;
+  advance();
+}
+
+bool GroupCall::poll(Message& message) {
+  if (message.transfer == nullptr) return true;
+  std::optional<Clock::time_point> end;
+  try {
+    end = message.transfer->poll();
+  } catch (const Error& error) {
+    group_->endpoint->fail(fmt::format("{} in {} with {}: {}", group_->name(group_->rank),
+                                       envelope_.call(), group_->name(message.peer), error.what()));
+  }
+  if (!end) return false;
+  if (message.incoming) check_envelope(message);
+  message.transfer = nullptr;
+  end_ = std::max(end_, *end);
+  return true;
+}
+
+void GroupCall::check_envelope(const Message& message) {
+  const Envelope& theirs = message.envelope;
+  group_->heard[static_cast<std::size_t>(message.peer)] = {true, theirs};
+  const std::string me = group_->name(group_->rank), peer = group_->name(message.peer);
+  if (!same_call(theirs, envelope_)) {
+    group_->endpoint->fail(fmt::format("ranks make different calls: {} makes {}, {} makes {}", me,
+                                       envelope_.call(), peer, theirs.call()));
+  }
+  if (theirs.bytes != message.bytes) {
+    group_->endpoint->fail(fmt::format("sizes differ in {}: {} expects {} bytes, {} sends {}",
+                                       envelope_.call(), me, message.bytes, peer, theirs.bytes));
+  }
+}
+
+bool GroupCall::messages_done() {
+  bool done = true;
+  for (Message& message : messages_) done = poll(message) && done;
+  return done;
+}
+
+void GroupCall::advance() {
+  if (complete_ || !messages_done()) return;
+  if (then_) {
+    const bool sends = turn_ >= 0;
+    if (sends && turn_ != group_->second_steps) return;  // all ranks take them in one order
+    second_ = sends;
+    std::exchange(then_, nullptr)();
+    if (sends) ++group_->second_steps;
+    if (!messages_done()) return;
+  }
+  complete();
+}
+
+void GroupCall::complete() {
+  complete_ = true;
+  group_->endpoint->history().finish(number_, envelope_.bytes, end_);
+  if (group_->tracer != nullptr) group_->tracer->add(traced_name(""), begin_, end_);
+}
+
+void GroupCall::wait() {
+  Endpoint& endpoint = *group_->endpoint;
+  Link& link = endpoint.link();
+  const Clock::time_point begin = Clock::now();
+  const double timeout = endpoint.timeout_seconds();
+  const Clock::time_point deadline = timeout > 0
+                                         ? begin + std::chrono::duration_cast<Clock::duration>(
+                                                       std::chrono::duration<double>(timeout))
+                                         : Clock::time_point::max();
+  while (true) {
+    endpoint.check_usable();
+    const std::uint64_t seen = link.news();
+    endpoint.advance_all();
+    if (complete_) break;
+    if (Clock::now() >= deadline) fail_missing();
+    link.wait_for_news(seen, deadline);
+  }
+  const Clock::time_point end = Clock::now();
+  count().wait_seconds += seconds_between(begin, end);
+  if (group_->tracer != nullptr) group_->tracer->add(traced_name("wait "), begin, end);
+}
+
+void GroupCall::fail_missing() {
+  std::string missing;
+  std::vector<bool> named(group_->members.size());
+  for (const Message& message : messages_) {
+    const std::size_t peer = static_cast<std::size_t>(message.peer);
+    if (message.transfer == nullptr || named[peer]) continue;
+    named[peer] = true;
+    const Group::Heard& heard = group_->heard[peer];
+    missing += fmt::format("{}{} ({}; {})", missing.empty() ? "" : ", ", group_->name(message.peer),
+                           message.incoming ? "sends nothing" : "does not take what it is sent",
+                           heard.any ? "last heard of in " + heard.envelope.call()
+                                     : std::string("never heard of on this axis"));
+  }
+  group_->endpoint->fail(
+      fmt::format("{} waited more than {:g} s in {} for {}", group_->name(group_->rank),
+                  group_->endpoint->timeout_seconds(), envelope_.call(), missing));
+}
+
+std::string GroupCall::traced_name(std::string_view prefix) const {
+  return envelope_.layer < 0
+             ? fmt::format("{}{} {}", prefix, group_->axis, what_)
+             : fmt::format("{}{} {} layer {}", prefix, group_->axis, what_, envelope_.layer);
+}
+
+Group::Count& GroupCall::count() {
+  return group_->counts[{envelope_.operation, what_, envelope_.layer}];
+}
+
+}  // namespace mixspan

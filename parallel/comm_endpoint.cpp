@@ -1,0 +1,41 @@
+#include "parallel/comm_endpoint.h"
+
+#include "parallel/comm_call.h"
+#include "parallel/communicator.h"
+
+namespace mixspan {
+
+Endpoint::Endpoint(std::unique_ptr<Link> link, double timeout_seconds)
+    : link_(std::move(link)), timeout_seconds_(timeout_seconds) {}
+
+void Endpoint::add(GroupCall* call) { under_way_.push_back(call); }
+void Endpoint::remove(GroupCall* call) { std::erase(under_way_, call); }
+
+void Endpoint::advance_all() {
+  for (GroupCall* call : under_way_) call->advance();
+}
+
+void Endpoint::check_usable() {
+  if (const std::optional<std::string> reason = link_->aborted()) {
+    throw CommunicationError(report(*reason));
+  }
+  if (!dropped_.empty()) {
+    throw CommunicationError(
+        report(fmt::format("no call is possible after {} was dropped before its end", dropped_)));
+  }
+}
+
+void Endpoint::mark_dropped(const std::string& call) {
+  if (dropped_.empty()) dropped_ = call;
+}
+
+void Endpoint::fail(const std::string& reason) {
+  link_->abort(reason);
+  throw CommunicationError(report(reason));
+}
+
+std::string Endpoint::report(const std::string& reason) const {
+  return fmt::format("{}\nlast operations of rank {}:{}", reason, link_->rank(), history_.str());
+}
+
+}  // namespace mixspan
