@@ -15,14 +15,17 @@ void check_inputs(const ConstView& q, const ConstView& k, const ConstView& v,
   check(q.shape().rank() == 4 && k.shape().rank() == 4,
         "attention: wanted q (B, Tq, N, H) and k (B, Tk, K, H), got {} and {}", q.shape().str(),
         k.shape().str());
-  const std::int64_t B = q.dim(0), Tk = k.dim(1), K = k.dim(2), H = q.dim(3);
+  const std::int64_t B = q.dim(0), Tq = q.dim(1), Tk = k.dim(1), K = k.dim(2), H = q.dim(3);
   check_shape("attention k", k, {B, Tk, K, H});
   check_shape("attention v", v, {B, Tk, K, H});
-  check(q.dim(1) <= Tk, "attention: {} query rows but only {} key rows", q.dim(1), Tk);
+  check(0 <= rule.first_key && rule.first_key <= rule.first_query,
+        "attention: the first query sits at position {} and the first key at {}; wanted keys that "
+        "begin at 0 or after and not past the queries",
+        rule.first_query, rule.first_key);
   check(K >= 1 && q.dim(2) % K == 0,
         "attention: {} query heads cannot share {} key/value heads evenly", q.dim(2), K);
   if (rule.document_start.empty()) return;
-  check_shape("attention document_start", rule.document_start, {B, Tk});
+  check_shape("attention document_start", rule.document_start, {B, Tq});
   check_dtype("attention document_start", rule.document_start, DType::i32);
 }
 
@@ -44,8 +47,6 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
                         const AttentionRule& rule) {
   check_on_cpu(ex);
   check_inputs(q, k, v, rule);
-  check(q.dim(1) == k.dim(1), "attention backward: wanted Tq = Tk, got {} and {}", q.dim(1),
-        k.dim(1));
   check_shape("attention dq", dq, q.shape());
   check_shape("attention dk", dk, k.shape());
   check_shape("attention dv", dv, k.shape());
@@ -53,7 +54,11 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
   check_shape("attention o", o, q.shape());
   check_shape("attention lse", lse, {q.dim(0), q.dim(2), q.dim(1)});
   if (ex.oracle) return oracle::attention_backward(dq, dk, dv, do_, q, k, v, o, lse, rule);
-  if (q.size() == 0) return;
+  if (q.size() == 0) {
+    attention::clear_rows(dk);
+    attention::clear_rows(dv);
+    return;
+  }
   attention::run_backward(ex, {dq, dk, dv, do_, q, k, v, o, lse, rule},
                           attention::tile_kernels(ex.isa));
 }

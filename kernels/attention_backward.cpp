@@ -1,7 +1,7 @@
 // Backward: each task takes a segment of queries of one key/value head through the keys. It owns
 // dq of its queries. dk and dv of a tile of keys go straight to the output when one segment alone
 // reads the tile; else each segment writes its part, and the parts are added in the segments'
-// order.
+// order. Tiles that no segment reads are cleared by the first segment's task.
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -54,13 +54,13 @@ class Backward {
   Backward(const BackwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, kernels.lanes / 2),
+        sizes_(pass.q, pass.k, pass.rule, kernels.lanes / 2),
         segments_(backward_segments(sizes_)),
         part_floats_(kTileKeys * sizes_.padded) {}
 
   void run(const Exec& ex) {
     auto scope = ex.scratch.scope();
-    const Reaches reaches(ex.scratch, pass_.rule, sizes_.B, sizes_.Tk);
+    const Reaches reaches(ex.scratch, pass_.rule, sizes_);
     allocate_parts(ex.scratch, reaches);
     const std::int64_t floats = Work(nullptr, sizes_, segments_).floats;
     float* memory =
@@ -80,15 +80,9 @@ class Backward {
 
  private:
   Range queries_of(std::int64_t s) const { return segments_.range(s, sizes_.Tq); }
-  Range keys_of(std::int64_t tile) const {
-    return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
-  }
-  Range key_tiles(Reach reach, std::int64_t s) const {
-    return tiles_of(visible_keys(reach, queries_of(s)), kTileKeys);
-  }
   // The segments that read a tile of keys.
   Range readers(Reach reach, std::int64_t tile) const {
-    return tiles_of(visible_queries(reach, keys_of(tile), sizes_.Tq), segments_.rows);
+    return tiles_of(reach.rows_reading(tile), segments_.rows);
   }
 
   // Each (segment, tile of keys it reads) has a place for its part of dk and, behind it, dv. Places
@@ -101,7 +95,7 @@ class Backward {
     for (std::int64_t b = 0; b < sizes_.B; ++b) {
       std::int64_t places = 0;
       for (std::int64_t s = 0; s < segments_.count; ++s) {
-        const Range tiles = key_tiles(reaches.of(b < sequences ? b : 0), s);
+        const Range tiles = reaches.of(b < sequences ? b : 0).key_tiles(queries_of(s));
         part_begins_[b * segments_.count + s] = places - tiles.begin;
         places += tiles.size();
       }
@@ -119,15 +113,16 @@ class Backward {
 
   void segment(const Task& task, Reach reach, const Work& w) {
     const Range queries = queries_of(task.segment);
-    const Range tiles = key_tiles(reach, task.segment);
+    const Range tiles = reach.key_tiles(queries);
+    if (task.segment == 0) clear_unread_keys(task, reach);
     Ring ring{1, sizes_.group};
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      ring.places = std::max(ring.places, row_tiles(reach, tile, queries).size());
+      ring.places = std::max(ring.places, reach.row_tiles(tile, queries).size());
     }
     // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
     std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      const Range seeing = row_tiles(reach, tile, queries);
+      const Range seeing = reach.row_tiles(tile, queries);
       while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
       const std::int64_t first_new = begun;
       while (begun < seeing.end) begin_rows(task, w, ring, begun++);
@@ -139,27 +134,39 @@ class Backward {
       }
       key_tile(task, reach, to, ring, tile, first_new, alone);
       if (alone) {
-        store_rows(pass_.dk, task.b, task.head, keys_of(tile), w.dk, sizes_);
-        store_rows(pass_.dv, task.b, task.head, keys_of(tile), w.dv, sizes_);
+        store_rows(pass_.dk, task.b, task.head, reach.keys_of(tile), w.dk, sizes_);
+        store_rows(pass_.dv, task.b, task.head, reach.keys_of(tile), w.dv, sizes_);
       }
     }
-    while (finished * kTileRows < queries.size()) finish_rows(task, w, ring, finished++);
+    while (finished < begun) finish_rows(task, w, ring, finished++);
+    // What is left of the segment reads no key.
+    const Range rest{std::min(queries.begin + begun * kTileRows, queries.end), queries.end};
+    const std::int64_t n = task.head * sizes_.group;
+    clear_rows(pass_.dq.slice(0, task.b, task.b + 1)
+                   .slice(1, rest.begin, rest.end)
+                   .slice(2, n, n + sizes_.group));
   }
 
-  // The tiles of rows, counted from the segment's first, that read a tile of keys.
-  Range row_tiles(Reach reach, std::int64_t tile, Range queries) const {
-    const Range seeing = intersection(visible_queries(reach, keys_of(tile), sizes_.Tq), queries);
-    return tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
+  // Tiles with an unread key among read ones are cleared where they are computed.
+  void clear_unread_keys(const Task& task, Reach reach) const {
+    const Range read = reach.key_tiles({0, sizes_.Tq});
+    for (const Range rows : {Range{0, read.begin * kTileKeys},
+                             Range{std::min(read.end * kTileKeys, sizes_.Tk), sizes_.Tk}}) {
+      for (const View& x : {pass_.dk, pass_.dv}) {
+        clear_rows(x.slice(0, task.b, task.b + 1)
+                       .slice(1, rows.begin, rows.end)
+                       .slice(2, task.head, task.head + 1));
+      }
+    }
   }
-  Range rows_of_tile(const Task& task, std::int64_t m) const {
-    const Range queries = queries_of(task.segment);
-    const std::int64_t first = queries.begin + m * kTileRows;
-    return {first, std::min(first + kTileRows, queries.end)};
+
+  Range queries_of_tile(const Task& task, std::int64_t m) const {
+    return rows_of_tile(m, queries_of(task.segment));
   }
 
   // lse in log2 units, delta, copies of q and do.
   void begin_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
-    const Range rows = rows_of_tile(task, m);
+    const Range rows = queries_of_tile(task, m);
     const auto count = static_cast<int>(rows.size());
     const ConstView& lse = pass_.lse;
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
@@ -179,16 +186,17 @@ class Backward {
 
   void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
-      store_rows(pass_.dq, task.b, task.head * sizes_.group + g, rows_of_tile(task, m),
+      store_rows(pass_.dq, task.b, task.head * sizes_.group + g, queries_of_tile(task, m),
                  w.dq + ring.row(m, g) * sizes_.padded, sizes_);
     }
   }
 
   // What the next tile of keys will read, and where this one's results will go.
-  Ahead ahead_of(const Task& task, std::int64_t tile, Range seeing, bool alone) const {
-    const Range keys = keys_of(tile);
-    const Range next = intersection(keys_of(tile + 1), {0, queries_of(task.segment).end});
-    const Range coming = rows_of_tile(task, seeing.end), going = rows_of_tile(task, seeing.begin);
+  Ahead ahead_of(const Task& task, Reach reach, std::int64_t tile, Range seeing, bool alone) const {
+    const Range keys = reach.keys_of(tile), queries = queries_of(task.segment);
+    const Range next = intersection(reach.keys_of(tile + 1), {0, reach.positions(queries).end});
+    const Range coming = rows_of_tile(seeing.end, queries);
+    const Range going = rows_of_tile(seeing.begin, queries);
     const auto kv = [&](const ConstView& x, Range rows) {
       return rows_of(x, task.b, task.head).from(rows.begin);
     };
@@ -213,7 +221,7 @@ class Backward {
   // Tiles of rows from `first_new` on have met no keys before.
   void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
                 std::int64_t tile_index, std::int64_t first_new, bool alone) {
-    const Range keys = keys_of(tile_index);
+    const Range keys = reach.keys_of(tile_index);
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
     const Rows k =
         gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
@@ -221,15 +229,15 @@ class Backward {
     kernels_.transpose(w.keys_t, k, count, head,
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
-    const Range seeing = row_tiles(reach, tile_index, queries_of(task.segment));
-    Ahead ahead = ahead_of(task, tile_index, seeing, alone);
+    const Range seeing = reach.row_tiles(tile_index, queries_of(task.segment));
+    Ahead ahead = ahead_of(task, reach, tile_index, seeing, alone);
     RowEdges edges;
     BackwardTile tile = tile_of(w, count);
     tile.edges = &edges;
     tile.ahead = &ahead;
     tile.k = k;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
-      const Range tile_queries = rows_of_tile(task, m);
+      const Range tile_queries = queries_of_tile(task, m);
       find_edges(edges, reach, tile_queries, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         set_rows(tile, w, ring.row(m, g), static_cast<int>(tile_queries.size()));
@@ -267,7 +275,7 @@ class Backward {
   void add_parts(std::int64_t b, std::int64_t head, std::int64_t tile, Reach reach, const Work& w) {
     const Range from = readers(reach, tile);
     if (from.size() <= 1) return;
-    const std::int64_t used = keys_of(tile).size() * sizes_.padded;
+    const std::int64_t used = reach.keys_of(tile).size() * sizes_.padded;
     for (const std::int64_t behind : {std::int64_t{0}, part_floats_}) {
       std::memcpy(w.dk, part(b, head, from.begin, tile) + behind,
                   static_cast<std::size_t>(used) * sizeof(float));
@@ -275,7 +283,7 @@ class Backward {
         const float* more = part(b, head, s, tile) + behind;
         for (std::int64_t i = 0; i < used; ++i) w.dk[i] += more[i];
       }
-      store_rows(behind == 0 ? pass_.dk : pass_.dv, b, head, keys_of(tile), w.dk, sizes_);
+      store_rows(behind == 0 ? pass_.dk : pass_.dv, b, head, reach.keys_of(tile), w.dk, sizes_);
     }
   }
 

@@ -46,12 +46,12 @@ class Forward {
   Forward(const ForwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, kernels.lanes / 2),
+        sizes_(pass.q, pass.k, pass.rule, kernels.lanes / 2),
         segments_(forward_segments(sizes_)) {}
 
   void run(const Exec& ex) {
     auto scope = ex.scratch.scope();
-    const Reaches reaches(ex.scratch, pass_.rule, sizes_.B, sizes_.Tk);
+    const Reaches reaches(ex.scratch, pass_.rule, sizes_);
     const std::int64_t floats = work(nullptr).floats;
     float* memory =
         ex.scratch.allocate("attention forward", {ex.threads.size(), floats}).data<float>();
@@ -66,36 +66,30 @@ class Forward {
 
   void segment(const Task& task, Reach reach, const Work& w) {
     const Range queries = queries_of(task);
-    const Range tiles = tiles_of(visible_keys(reach, queries), kTileKeys);
+    const Range tiles = reach.key_tiles(queries);
     Ring ring{1, sizes_.group};
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      ring.places = std::max(ring.places, row_tiles(reach, tile, queries).size());
+      ring.places = std::max(ring.places, reach.row_tiles(tile, queries).size());
     }
     // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
     std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      const Range seeing = row_tiles(reach, tile, queries);
+      const Range seeing = reach.row_tiles(tile, queries);
       while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
       const std::int64_t first_new = begun;
       while (begun < seeing.end) begin_rows(w, ring, begun++);
       key_tile(task, reach, w, ring, tile, first_new);
     }
-    while (finished * kTileRows < queries.size()) finish_rows(task, w, ring, finished++);
+    while (finished * kTileRows < queries.size()) {
+      if (finished == begun) {  // these rows read no key
+        begin_rows(w, ring, begun++);
+        clear_values(w, ring, finished);
+      }
+      finish_rows(task, w, ring, finished++);
+    }
   }
 
-  // Positions, not rows.
-  Range queries_of(const Task& task) const {
-    const Range rows = segments_.range(task.segment, sizes_.Tq);
-    return {rows.begin + sizes_.offset, rows.end + sizes_.offset};
-  }
-  Range keys_of(std::int64_t tile) const {
-    return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes_.Tk)};
-  }
-  // The tiles of rows, counted from the segment's first, that read a tile of keys.
-  Range row_tiles(Reach reach, std::int64_t tile, Range queries) const {
-    const Range seeing = intersection(visible_queries(reach, keys_of(tile), sizes_.Tk), queries);
-    return tiles_of({seeing.begin - queries.begin, seeing.end - queries.begin}, kTileRows);
-  }
+  Range queries_of(const Task& task) const { return segments_.range(task.segment, sizes_.Tq); }
 
   void begin_rows(const Work& w, const Ring& ring, std::int64_t m) const {
     const std::int64_t at = ring.row(m, 0), count = sizes_.group * kTileRows;
@@ -103,20 +97,26 @@ class Forward {
     std::fill_n(w.largest + at, count, std::numeric_limits<float>::lowest());
   }
 
+  void clear_values(const Work& w, const Ring& ring, std::int64_t m) const {
+    std::fill_n(w.o + ring.row(m, 0) * sizes_.padded, sizes_.group * kTileRows * sizes_.padded,
+                0.0f);
+  }
+
   // Tiles of rows from `first_new` on have met no keys before.
   void key_tile(const Task& task, Reach reach, const Work& w, const Ring& ring,
                 std::int64_t tile_index, std::int64_t first_new) {
     const Range queries = queries_of(task);
-    const Range keys = keys_of(tile_index);
+    const Range keys = reach.keys_of(tile_index);
     const auto count = static_cast<int>(keys.size());
     const Rows all_k = rows_of(pass_.k, task.b, task.head);
     const Rows all_v = rows_of(pass_.v, task.b, task.head);
     const Rows v = gather_rows(all_v.from(keys.begin), count, sizes_, w.values);
     kernels_.transpose(w.keys_t, all_k.from(keys.begin), count, static_cast<int>(sizes_.H),
                        static_cast<float>(pass_.rule.scale * std::numbers::log2e));
-    const Range seeing = row_tiles(reach, tile_index, queries);
+    const Range seeing = reach.row_tiles(tile_index, queries);
     Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);
-    const Range next = intersection(keys_of(tile_index + 1), {0, queries.end});
+    const Range next =
+        intersection(reach.keys_of(tile_index + 1), {0, reach.positions(queries).end});
     ahead.add(all_k.from(next.begin), next.size(), sizes_.H);
     ahead.add(all_v.from(next.begin), next.size(), sizes_.H);
     const Range coming = rows_of_tile(seeing.end, queries),
@@ -128,7 +128,7 @@ class Forward {
     RowEdges edges;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
       const Range rows = rows_of_tile(m, queries);
-      find_edges(edges, reach, {rows.begin + sizes_.offset, rows.end + sizes_.offset}, keys);
+      find_edges(edges, reach, rows, keys);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         const std::int64_t n = task.head * sizes_.group + g;
         ForwardTile tile = tile_of(w, ring.row(m, g), static_cast<int>(rows.size()));
@@ -141,12 +141,6 @@ class Forward {
         kernels_.forward(tile);
       }
     }
-  }
-
-  // Query rows (not positions) of a tile of the segment that begins at position queries.begin.
-  Range rows_of_tile(std::int64_t m, Range queries) const {
-    const std::int64_t first = queries.begin - sizes_.offset + m * kTileRows;
-    return {first, std::min(first + kTileRows, queries.end - sizes_.offset)};
   }
 
   // The parts of a tile that belong to its rows.

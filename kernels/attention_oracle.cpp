@@ -60,32 +60,35 @@ void add_scaled(double* y, double scale, const double* x, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) y[i] += scale * x[i];
 }
 
-bool visible(const AttentionRule& rule, std::int64_t b, std::int64_t i, std::int64_t j) {
+// The least number, which no score is.
+constexpr double kUnread = -std::numeric_limits<double>::infinity();
+
+// Of query row r and key row s.
+bool visible(const AttentionRule& rule, std::int64_t b, std::int64_t r, std::int64_t s) {
+  const std::int64_t i = rule.first_query + r, j = rule.first_key + s;
   if (!rule.span.allows(i, j)) return false;
   if (rule.document_start.empty()) return true;
   const ConstView& start = rule.document_start;
-  return j >= start.data<std::int32_t>()[b * start.stride(0) + i * start.stride(1)];
+  return j >= start.data<std::int32_t>()[b * start.stride(0) + r * start.stride(1)];
 }
 
-// The softmax weights of one query over all Tk keys (0 where it may not look); returns its lse.
-double weights_of(std::vector<double>& weights, Doubles& k, const double* q, std::int64_t position,
-                  std::int64_t b, std::int64_t kv_head, const AttentionRule& rule) {
+// The scores of query row r over all Tk keys, kUnread where it may not look.
+void scores_of(std::vector<double>& scores, Doubles& k, const double* q, std::int64_t r,
+               std::int64_t b, std::int64_t kv_head, const AttentionRule& rule) {
   const std::int64_t Tk = k.shape[1], H = k.shape[3];
-  weights.assign(static_cast<std::size_t>(Tk), 0.0);
-  double largest = -std::numeric_limits<double>::infinity();
-  for (std::int64_t j = 0; j < Tk; ++j) {
-    if (!visible(rule, b, position, j)) continue;
-    double& score = weights[static_cast<std::size_t>(j)];
-    score = static_cast<double>(rule.scale) * dot(q, k.row(b, j, kv_head), H);
-    largest = std::max(largest, score);
+  scores.assign(static_cast<std::size_t>(Tk), kUnread);
+  for (std::int64_t s = 0; s < Tk; ++s) {
+    if (!visible(rule, b, r, s)) continue;
+    scores[static_cast<std::size_t>(s)] =
+        static_cast<double>(rule.scale) * dot(q, k.row(b, s, kv_head), H);
   }
-  double sum = 0;
-  for (std::int64_t j = 0; j < Tk; ++j) {
-    double& weight = weights[static_cast<std::size_t>(j)];
-    weight = visible(rule, b, position, j) ? std::exp(weight - largest) : 0.0;
-    sum += weight;
-  }
-  for (double& weight : weights) weight /= sum;
+}
+
+double log_sum_exp(const std::vector<double>& scores) {
+  double largest = kUnread, sum = 0;
+  for (const double score : scores) largest = std::max(largest, score);
+  if (largest == kUnread) return kUnread;
+  for (const double score : scores) sum += std::exp(score - largest);
   return largest + std::log(sum);
 }
 
@@ -97,15 +100,17 @@ void attention_forward(View o, View lse, ConstView q, ConstView k, ConstView v,
   const std::int64_t B = q.dim(0), Tq = q.dim(1), N = q.dim(2), H = q.dim(3), Tk = k.dim(1);
   const std::int64_t group = N / k.dim(2);
   Doubles L(Shape{B, N, Tq});
-  std::vector<double> weights;
+  std::vector<double> scores;
   for (std::int64_t b = 0; b < B; ++b) {
     for (std::int64_t n = 0; n < N; ++n) {
       for (std::int64_t r = 0; r < Tq; ++r) {
-        L.values[static_cast<std::size_t>((b * N + n) * Tq + r)] =
-            weights_of(weights, K, Q.row(b, r, n), r + Tk - Tq, b, n / group, rule);
-        for (std::int64_t j = 0; j < Tk; ++j) {
-          const double weight = weights[static_cast<std::size_t>(j)];
-          if (weight != 0) add_scaled(O.row(b, r, n), weight, V.row(b, j, n / group), H);
+        scores_of(scores, K, Q.row(b, r, n), r, b, n / group, rule);
+        const double row_lse = log_sum_exp(scores);
+        L.values[static_cast<std::size_t>((b * N + n) * Tq + r)] = row_lse;
+        for (std::int64_t s = 0; s < Tk; ++s) {
+          const double score = scores[static_cast<std::size_t>(s)];
+          if (score == kUnread) continue;
+          add_scaled(O.row(b, r, n), std::exp(score - row_lse), V.row(b, s, n / group), H);
         }
       }
     }
@@ -114,35 +119,32 @@ void attention_forward(View o, View lse, ConstView q, ConstView k, ConstView v,
   L.store("lse", lse);
 }
 
-// Takes nothing from o and lse: the softmax is made anew, so that an error of a forward pass does
-// not reach the gradients it is compared with.
+// A key's weight is exp(score - lse), and what softmax takes from each dweight is do * o, whatever
+// other keys o and lse were made of.
 void attention_backward(View dq, View dk, View dv, ConstView do_, ConstView q, ConstView k,
-                        ConstView v, ConstView, ConstView, const AttentionRule& rule) {
-  Doubles Q("q", q), K("k", k), V("v", v), dO("do", do_);
+                        ConstView v, ConstView o, ConstView lse, const AttentionRule& rule) {
+  Doubles Q("q", q), K("k", k), V("v", v), dO("do", do_), O("o", o), L("lse", lse);
   Doubles dQ(q.shape()), dK(k.shape()), dV(v.shape());
-  const std::int64_t B = q.dim(0), T = q.dim(1), N = q.dim(2), H = q.dim(3);
+  const std::int64_t B = q.dim(0), Tq = q.dim(1), N = q.dim(2), H = q.dim(3), Tk = k.dim(1);
   const std::int64_t group = N / k.dim(2);
-  std::vector<double> weights, dweights(static_cast<std::size_t>(T));
+  std::vector<double> scores;
   for (std::int64_t b = 0; b < B; ++b) {
     for (std::int64_t n = 0; n < N; ++n) {
       const std::int64_t head = n / group;
-      for (std::int64_t i = 0; i < T; ++i) {
-        weights_of(weights, K, Q.row(b, i, n), i, b, head, rule);
-        double mean = 0;  // of dweights under the weights: what softmax takes from each
-        for (std::int64_t j = 0; j < T; ++j) {
-          const auto at = static_cast<std::size_t>(j);
-          if (weights[at] == 0) continue;
-          dweights[at] = dot(dO.row(b, i, n), V.row(b, j, head), H);
-          mean += weights[at] * dweights[at];
-        }
-        for (std::int64_t j = 0; j < T; ++j) {
-          const auto at = static_cast<std::size_t>(j);
-          if (weights[at] == 0) continue;
-          const double dscore =
-              static_cast<double>(rule.scale) * weights[at] * (dweights[at] - mean);
-          add_scaled(dV.row(b, j, head), weights[at], dO.row(b, i, n), H);
-          add_scaled(dK.row(b, j, head), dscore, Q.row(b, i, n), H);
-          add_scaled(dQ.row(b, i, n), dscore, K.row(b, j, head), H);
+      for (std::int64_t r = 0; r < Tq; ++r) {
+        scores_of(scores, K, Q.row(b, r, n), r, b, head, rule);
+        const double row_lse = L.values[static_cast<std::size_t>((b * N + n) * Tq + r)];
+        const double* d_o = dO.row(b, r, n);
+        const double delta = dot(d_o, O.row(b, r, n), H);
+        for (std::int64_t s = 0; s < Tk; ++s) {
+          const double score = scores[static_cast<std::size_t>(s)];
+          if (score == kUnread) continue;
+          const double weight = std::exp(score - row_lse);
+          const double dweight = dot(d_o, V.row(b, s, head), H);
+          const double dscore = static_cast<double>(rule.scale) * weight * (dweight - delta);
+          add_scaled(dV.row(b, s, head), weight, d_o, H);
+          add_scaled(dK.row(b, s, head), dscore, Q.row(b, r, n), H);
+          add_scaled(dQ.row(b, r, n), dscore, K.row(b, s, head), H);
         }
       }
     }

@@ -4,7 +4,7 @@
 
 namespace mixspan::attention {
 
-Sizes::Sizes(const ConstView& q, const ConstView& k, int multiple)
+Sizes::Sizes(const ConstView& q, const ConstView& k, const AttentionRule& rule, int multiple)
     : B(q.dim(0)),
       Tq(q.dim(1)),
       Tk(k.dim(1)),
@@ -13,34 +13,59 @@ Sizes::Sizes(const ConstView& q, const ConstView& k, int multiple)
       H(q.dim(3)),
       group(N / K),
       padded((H + multiple - 1) / multiple * multiple),
-      offset(Tk - Tq) {}
+      offset(rule.first_query - rule.first_key) {}
 
-Reaches::Reaches(Arena& scratch, const AttentionRule& rule, std::int64_t B, std::int64_t Tk) {
+Range Reach::keys_of(std::int64_t tile) const {
+  return {tile * kTileKeys, std::min((tile + 1) * kTileKeys, sizes.Tk)};
+}
+
+Range Reach::key_tiles(Range rows) const {
+  return tiles_of(intersection(visible_keys(*this, positions(rows)), {0, sizes.Tk}), kTileKeys);
+}
+
+Range Reach::rows_reading(std::int64_t tile) const {
+  const Range seeing = visible_queries(*this, keys_of(tile), positions({0, sizes.Tq}));
+  return {seeing.begin - sizes.offset, seeing.end - sizes.offset};
+}
+
+Range Reach::row_tiles(std::int64_t tile, Range rows) const {
+  const Range seeing = intersection(rows_reading(tile), rows);
+  return tiles_of({seeing.begin - rows.begin, seeing.end - rows.begin}, kTileRows);
+}
+
+Reaches::Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes) : sizes_(sizes) {
+  const std::int64_t Tq = sizes.Tq;
   const bool documents = !rule.document_start.empty();
-  const std::int64_t sequences = documents ? B : 1;
+  const std::int64_t sequences = documents ? sizes.B : 1;
   std::int32_t* table =
-      scratch.allocate("attention reach", {sequences, Tk}, DType::i32).data<std::int32_t>();
+      scratch.allocate("attention reach", {sequences, Tq}, DType::i32).data<std::int32_t>();
   first_keys_ = table;
-  stride_ = documents ? Tk : 0;
+  stride_ = documents ? Tq : 0;
+  const auto key_row = [&](std::int64_t position) {
+    return static_cast<std::int32_t>(
+        std::clamp(position - rule.first_key, std::int64_t{0}, sizes.Tk));
+  };
   rule.span.visit([&](const auto& span) {
-    for (std::int64_t i = 0; i < Tk; ++i) table[i] = static_cast<std::int32_t>(span.lo(i));
+    for (std::int64_t r = 0; r < Tq; ++r) table[r] = key_row(span.lo(rule.first_query + r));
   });
   if (!documents) return;
   const ConstView& start = rule.document_start;
-  for (std::int64_t b = B - 1; b >= 0; --b) {  // row 0 holds the span until it is overwritten last
+  for (std::int64_t b = sizes.B - 1; b >= 0;
+       --b) {  // row 0 holds the span until it is overwritten last
     const std::int32_t* row = start.data<std::int32_t>() + b * start.stride(0);
-    for (std::int64_t i = 0; i < Tk; ++i) {
-      const bool rises = i == 0 || row[i - 1] <= row[i];
-      check(rises && row[i] <= i,
+    for (std::int64_t r = 0; r < Tq; ++r) {
+      const bool rises = r == 0 || row[r - 1] <= row[r];
+      check(rises && row[r] <= rule.first_query + r,
             "attention: document_start[{}, {}] is {}; wanted never falling and never "
-            "past the row itself",
-            b, i, row[i]);
-      table[b * Tk + i] = std::max(table[i], row[i]);
+            "past the row itself, at position {}",
+            b, r, row[r], rule.first_query + r);
+      table[b * Tq + r] = std::max(table[r], key_row(row[r]));
     }
   }
 }
 
-void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys) {
+void find_edges(RowEdges& edges, Reach reach, Range rows, Range keys) {
+  const Range queries = reach.positions(rows);
   edges.interior = keys.size() == kTileKeys && all_visible(reach, queries, keys);
   if (edges.interior) {
     std::fill_n(edges.begin, kTileRows, 0);
@@ -93,6 +118,18 @@ void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, co
   for (std::int64_t r = 0; r < rows.size(); ++r) {
     std::memcpy(to + r * x.stride(1), from + r * sizes.padded,
                 static_cast<std::size_t>(sizes.H) * sizeof(float));
+  }
+}
+
+void clear_rows(const View& x) {
+  const auto bytes = static_cast<std::size_t>(x.dim(3)) * sizeof(float);
+  for (std::int64_t b = 0; b < x.dim(0); ++b) {
+    for (std::int64_t t = 0; t < x.dim(1); ++t) {
+      for (std::int64_t head = 0; head < x.dim(2); ++head) {
+        std::memset(x.data<float>() + b * x.stride(0) + t * x.stride(1) + head * x.stride(2), 0,
+                    bytes);
+      }
+    }
   }
 }
 

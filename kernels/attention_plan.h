@@ -17,22 +17,36 @@ struct Sizes {
   std::int64_t padded;  ///< H rounded up to half vectors
   std::int64_t offset;  ///< position of query row 0
 
-  Sizes(const ConstView& q, const ConstView& k, int multiple);
+  Sizes(const ConstView& q, const ConstView& k, const AttentionRule& rule, int multiple);
 };
 
-/// lo(i) of one sequence, looked up: the span and the document starts in one.
+/// What the queries of one sequence read: lo(i) looked up, the span and the document starts in one,
+/// and the tiles that follow from it. From here on positions count from key row 0, so that a key's
+/// row is its position and query row r sits at position r + sizes.offset >= 0. Rows that read no
+/// key, if any, are the last; keys that no row reads are the first or the last.
 struct Reach {
-  const std::int32_t* first_key;
-  std::int64_t lo(std::int64_t i) const { return first_key[i]; }
+  const std::int32_t* first_key;  ///< by query row; Tk where the row reads no key
+  const Sizes& sizes;
+
+  std::int64_t lo(std::int64_t i) const { return first_key[i - sizes.offset]; }
+  Range positions(Range rows) const { return {rows.begin + sizes.offset, rows.end + sizes.offset}; }
+  Range keys_of(std::int64_t tile) const;
+  /// The tiles of keys that `rows` (not empty) of queries read.
+  Range key_tiles(Range rows) const;
+  /// The rows of queries that read a tile of keys.
+  Range rows_reading(std::int64_t tile) const;
+  /// The tiles of rows, counted from the first of `rows`, that read a tile of keys.
+  Range row_tiles(std::int64_t tile, Range rows) const;
 };
 
 /// The Reach of every sequence, in scratch memory.
 class Reaches {
  public:
-  Reaches(Arena& scratch, const AttentionRule& rule, std::int64_t B, std::int64_t Tk);
-  Reach of(std::int64_t b) const { return {first_keys_ + b * stride_}; }
+  Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes);
+  Reach of(std::int64_t b) const { return {first_keys_ + b * stride_, sizes_}; }
 
  private:
+  const Sizes& sizes_;
   const std::int32_t* first_keys_;
   std::int64_t stride_ = 0;  // 0: all sequences alike
 };
@@ -65,8 +79,14 @@ struct Ring {
   }
 };
 
-/// The keys that each row of a tile reads. `queries` are positions.
-void find_edges(RowEdges& edges, Reach reach, Range queries, Range keys);
+/// The rows of tile m of those that begin with `rows`.
+inline Range rows_of_tile(std::int64_t m, Range rows) {
+  const std::int64_t first = rows.begin + m * kTileRows;
+  return {first, std::min(first + kTileRows, rows.end)};
+}
+
+/// The keys that each row of a tile reads.
+void find_edges(RowEdges& edges, Reach reach, Range rows, Range keys);
 
 /// Hands out 64-byte aligned pieces of one worker's scratch memory; without memory, only counts.
 class Pieces {
@@ -95,5 +115,7 @@ Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy)
 /// Copies `count` rows of H floats from (count, padded) to (b, first.., head, :) of x.
 void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
                 const Sizes& sizes);
+/// Zeros in all of x (B, T, K, H), which may be strided.
+void clear_rows(const View& x);
 
 }  // namespace mixspan::attention

@@ -102,7 +102,7 @@ struct TileKernels {
   /// out[r] = sum of a(r, :) * b(r, :) over the head.
   void (*dots)(float* out, Rows a, Rows b, int rows, int head);
   /// Divides each row of o(rows, padded) by the sum of its lanes in `sums`, which it writes to
-  /// total[r], and stores the row's first `head` floats in out.
+  /// total[r], and stores the row's first `head` floats in out; zeros where the sum is 0.
   void (*normalise)(float* out, std::int64_t out_stride, float* total, const ForwardTile& tile);
   /// y = 2^x for x <= 127; 0 below the normal range (x < -126). Error below 2 units in the last
   /// place. n is a multiple of lanes.

@@ -33,10 +33,11 @@ constexpr Range visible_keys(const Span& span, Range queries) {
   return {span.lo(queries.begin), queries.end};
 }
 
-/// The queries below T that read at least one of `keys` (not empty); no gaps either.
+/// Those of `queries` that read at least one of `keys` (not empty); no gaps either.
 template <class Span>
-constexpr Range visible_queries(const Span& span, Range keys, std::int64_t T) {
-  std::int64_t begin = std::min(keys.begin, T), first = begin, last = T;
+constexpr Range visible_queries(const Span& span, Range keys, Range queries) {
+  const std::int64_t begin = std::clamp(keys.begin, queries.begin, queries.end);
+  std::int64_t first = begin, last = queries.end;
   while (first < last) {  // the first query whose lo lies past the keys
     const std::int64_t middle = first + (last - first) / 2;
     if (span.lo(middle) < keys.end) {

@@ -23,7 +23,7 @@ TEST_P(AttentionDecode, EqualsTheLastRowOfTheOracleInAnyRingOrder) {
   for (const std::int64_t H : {8, 13, 40, 64, 128}) {
     const std::int64_t B = 2, S = 67, N = 4, K = 2, W = 41, turn = 29;
     AttentionTensors t({B, 1, S, N, K, H});
-    const AttentionRule rule{SlidingSpan{W}, 0.3f, {}};
+    const AttentionRule rule{SlidingSpan{W}, 0.3f, {}, S - 1};
     Tensor want(t.q.shape(), DType::f64), lse({B, N, 1}, DType::f64);
     oracle::attention_forward(want, lse, t.q, t.k, t.v, rule);
     Tensor k(t.k.shape()), v(t.v.shape()), visible({S}, DType::u8);

@@ -82,7 +82,8 @@ TEST(AttentionOracle, ALaterChunkIsTheEndOfTheWhole) {
     oracle::attention_forward(whole.o, whole.lse, whole.q, whole.k, whole.v, rule);
     Tensor o = poisoned_tensor({2, 5, 4, 3}, DType::f64),
            lse = poisoned_tensor({2, 4, 5}, DType::f64);
-    oracle::attention_forward(o, lse, whole.q.view().slice(1, 12, 17), whole.k, whole.v, rule);
+    oracle::attention_forward(o, lse, whole.q.view().slice(1, 12, 17), whole.k, whole.v,
+                              {span, 0.6f, start.view().slice(1, 12, 17), 12});
     EXPECT_EQ(bits_differ(o, whole.o.view().slice(1, 12, 17)), "") << span.str();
   }
 }

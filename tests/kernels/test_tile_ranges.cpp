@@ -50,7 +50,7 @@ int wrong_tiles(const Span& used, const CutSpan& truth, std::int64_t T, std::int
     const Range visited_keys = tiles_of(visible_keys(used, queries), cols);
     for (std::int64_t n = 0; n < col_tiles; ++n) {
       const Range keys{n * cols, std::min((n + 1) * cols, T)};
-      const Range visiting = tiles_of(visible_queries(used, keys, T), rows);
+      const Range visiting = tiles_of(visible_queries(used, keys, {0, T}), rows);
       const Seen want = seen(truth, queries, keys);
       wrong += (visited_keys.begin <= n && n < visited_keys.end) != want.some;
       wrong += (visiting.begin <= m && m < visiting.end) != want.some;
@@ -124,7 +124,7 @@ TEST(TileRanges, AllVisibleIsExactAtEachOfItsFourEdges) {
 
 TEST(TileRanges, EmptyRangesHaveNoTiles) {
   EXPECT_EQ(tiles_of({5, 5}, 4).size(), 0);
-  EXPECT_TRUE(visible_queries(FullSpan{}, {12, 13}, 12).empty());
+  EXPECT_TRUE(visible_queries(FullSpan{}, {12, 13}, {0, 12}).empty());
   EXPECT_EQ(intersection({0, 4}, {6, 9}).size(), 0);
 }
 
