@@ -87,12 +87,20 @@ void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView 
   const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * held_width()});
   const View o = saved.make(ex, "attention out", {s.rows(), held_width()});
   const View lse = saved.make(ex, "lse", {s.B, N, s.T});
+  {
+    const Arena::Scope scope(ex.scratch);
+    linear_forward(ex, qkv, tp().gather(ex, {"attention in", layer}, x, s.rows()),
+                   p.weight(qkv_weight_), p.weight(qkv_bias_));
+  }
+  const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
+             v = part_of_qkv(qkv, 2, s, N);
+  if (s.split == nullptr) {
+    attention_forward(ex, as_heads(o, s, N), lse, q, k, v,
+                      {options_.span, options_.scale, s.document_start});
+  } else {
+    context(ex, s).forward(as_heads(o, s, N), lse, q, k, v, saved);
+  }
   const Arena::Scope scope(ex.scratch);
-  linear_forward(ex, qkv, tp().gather(ex, {"attention in", layer}, x, s.rows()),
-                 p.weight(qkv_weight_), p.weight(qkv_bias_));
-  attention_forward(ex, as_heads(o, s, N), lse, part_of_qkv(qkv, 0, s, N),
-                    part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N),
-                    {options_.span, options_.scale, s.document_start});
   leave_forward(ex, tp(), {"attention out", layer}, y, o, p.weight(out_weight_),
                 p.weight(out_bias_), residual);
 }
@@ -107,15 +115,32 @@ void AttentionMixer::backward(const Exec& ex, const Params& p, View dx, ConstVie
                   tp().gather(ex, {"d attention out", layer}, dy, s.rows()), o,
                   p.weight(out_weight_));
   const View dqkv = ex.scratch.allocate("d qkv", qkv.shape());
-  attention_backward(ex, part_of_qkv(dqkv, 0, s, N), part_of_qkv(dqkv, 1, s, N),
-                     part_of_qkv(dqkv, 2, s, N), as_heads(d_o, s, N), part_of_qkv(qkv, 0, s, N),
-                     part_of_qkv(qkv, 1, s, N), part_of_qkv(qkv, 2, s, N), as_heads(o, s, N),
-                     saved.get("lse"), {options_.span, options_.scale, s.document_start});
+  const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
+             v = part_of_qkv(qkv, 2, s, N);
+  const View dq = part_of_qkv(dqkv, 0, s, N), dk = part_of_qkv(dqkv, 1, s, N),
+             dv = part_of_qkv(dqkv, 2, s, N);
+  if (s.split == nullptr) {
+    attention_backward(ex, dq, dk, dv, as_heads(d_o, s, N), q, k, v, as_heads(o, s, N),
+                       saved.get("lse"), {options_.span, options_.scale, s.document_start});
+  } else {
+    context(ex, s).backward(dq, dk, dv, as_heads(d_o, s, N), q, k, v, as_heads(o, s, N),
+                            saved.get("lse"), saved);
+  }
   const View dx_partial = tp().partial(ex, dx, s.rows());
   linear_backward(ex, dx_partial, p.grad(qkv_weight_), p.grad(qkv_bias_), dqkv,
                   tp().gather(ex, {"attention in again", layer}, x, s.rows()),
                   p.weight(qkv_weight_));
   tp().reduce({"d attention in", layer}, dx, dx_partial);
+}
+
+ContextAttention AttentionMixer::context(const Exec& ex, const Sequence& s) const {
+  return {ex,
+          *s.split,
+          s.document_start,
+          options_.span,
+          options_.scale,
+          options_.place.transport(),
+          options_.place.layer};
 }
 
 double AttentionMixer::mixing_flops(std::int64_t T) const {

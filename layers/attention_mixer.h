@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "layers/context_attention.h"
 #include "layers/mixer.h"
 #include "layers/model_parallel.h"
 
@@ -33,6 +34,7 @@ class AttentionMixer final : public Mixer {
               std::int64_t begin, MixerState&) const override;
 
  private:
+  ContextAttention context(const Exec&, const Sequence&) const;
   const TensorParallel& tp() const { return options_.place.parallel->tp; }
   std::int64_t held_heads() const { return options_.heads / tp().part().count; }
   std::int64_t held_width() const { return options_.width / tp().part().count; }

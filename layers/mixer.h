@@ -9,13 +9,23 @@
 #include "kernels/span.h"
 #include "layers/params.h"
 #include "layers/saved.h"
+#include "parallel/communicator.h"
+#include "parallel/sequence_layout.h"
 
 namespace mixspan {
 
+/// How sequences are spread over the ranks of the cp axis.
+struct SequenceSplit {
+  Communicator& cp;
+  const SequenceLayout& layout;
+  ConstView document_start;  ///< (B, layout.T()) i32 of the whole sequences, or empty
+};
+
 /// The geometry of the rows a layer sees: R = B * T rows, row b * T + t.
 struct Sequence {
-  std::int64_t B = 1, T = 0;
-  ConstView document_start;  ///< (B, T) i32, or empty: no document boundaries
+  std::int64_t B = 1, T = 0;             ///< T: positions that this rank holds
+  ConstView document_start;              ///< (B, T) i32, or empty: no document boundaries
+  const SequenceSplit* split = nullptr;  ///< null: T is all of the sequence
   std::int64_t rows() const { return B * T; }
 };
 

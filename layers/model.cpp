@@ -1,5 +1,6 @@
 #include "layers/model.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "kernels/embedding.h"
@@ -110,6 +111,30 @@ void Model::backward(const Exec& ex, View dh, const ModelInput& in, const Activa
   embedding_backward(ex, params_->grad(wte_), params_->grad(wpe_), dx, flat(in.tokens),
                      flat(in.positions), vocab_shard());
   if (ready) ready(-1);
+}
+
+void Model::sum_gradients_by_rows(const Exec& ex, std::int64_t layer) const {
+  if (!parallel_->tp.splits_rows()) return;
+  const Range range = flat_range(layer);
+  std::vector<View> grads;
+  std::int64_t size = 0;
+  for (std::size_t i = 0; i < params_->specs().size(); ++i) {
+    const auto id = static_cast<ParamId>(i), after = static_cast<ParamId>(i + 1);
+    const Range held = params_->flat_range(id, after);
+    if (!params_->specs()[i].gradient_by_rows || intersection(held, range).empty()) continue;
+    grads.push_back(params_->grad(id));
+    size += grads.back().size();
+  }
+  const Arena::Scope scope(ex.scratch);
+  const View all = ex.scratch.allocate("gradients by rows", {size});
+  float* at = all.data<float>();
+  for (const View& g : grads) at = std::copy_n(g.data<float>(), g.size(), at);
+  parallel_->tp.comm().all_reduce_sum({"gradients by rows", layer}, all).wait();
+  const float* from = all.data<float>();
+  for (const View& g : grads) {
+    std::copy_n(from, g.size(), g.data<float>());
+    from += g.size();
+  }
 }
 
 View Model::infer(const Exec& ex, const ModelInput& in) const {

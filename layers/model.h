@@ -15,10 +15,12 @@
 
 namespace mixspan {
 
-/// What goes in. tokens, positions: (B, T) i32. document_start: (B, T) i32, or empty.
+/// What goes in. tokens, positions: (B, T) i32. document_start: (B, T) i32, or empty. T: positions
+/// that this rank holds.
 struct ModelInput {
   ConstView tokens, positions, document_start;
-  Sequence sequence() const { return {tokens.dim(0), tokens.dim(1), document_start}; }
+  const SequenceSplit* split = nullptr;  ///< null: T is all of the sequence
+  Sequence sequence() const { return {tokens.dim(0), tokens.dim(1), document_start, split}; }
 };
 
 /// What a forward leaves for the backward of the same input. Its memory returns to the arena when
@@ -67,6 +69,9 @@ class Model {
   /// for the embeddings.
   void backward(const Exec&, View dh, const ModelInput&, const Activations&,
                 const std::function<void(std::int64_t)>& ready = {}) const;
+  /// Sums over the tp ranks those gradients of a layer (see flat_range) that cover this rank's rows
+  /// only; nothing where the rows are not split. Before gradients are summed over other axes.
+  void sum_gradients_by_rows(const Exec&, std::int64_t layer) const;
   /// Hidden states without keeping anything for a backward pass; they live in ex.scratch.
   View infer(const Exec&, const ModelInput&) const;
 

@@ -74,6 +74,19 @@ std::vector<Params::DecayRange> Params::decay_ranges() const {
   return ranges;
 }
 
+std::vector<Range> Params::counted() const {
+  std::vector<Range> ranges;
+  for (std::size_t i = 0; i < specs().size(); ++i) {
+    if (specs()[i].split.dim < 0 && part_.index != 0) continue;
+    if (!ranges.empty() && ranges.back().end == offsets_[i]) {
+      ranges.back().end = offsets_[i + 1];
+    } else {
+      ranges.push_back({offsets_[i], offsets_[i + 1]});
+    }
+  }
+  return ranges;
+}
+
 void Params::initialise(std::uint64_t seed) {
   for (std::size_t p = 0; p < specs().size(); ++p) {
     const ParamSpec& s = specs()[p];

@@ -57,7 +57,9 @@ class Params {
   View weight(ParamId id) const;  ///< an empty view for ParamId::none
   View grad(ParamId id) const;    ///< an empty view for ParamId::none or without gradients
   View weights() { return weights_.view(); }
+  ConstView weights() const { return weights_.view(); }
   View grads() { return grads_.view(); }
+  ConstView grads() const { return grads_.view(); }
   /// The piece of another flat buffer of the same layout (Adam's moments) that belongs to `id`.
   View part_of(View flat, ParamId id) const;
   std::vector<NamedView> named(View flat) const;
@@ -69,6 +71,10 @@ class Params {
     bool decay;
   };
   std::vector<DecayRange> decay_ranges() const;
+
+  /// The parts of the flat buffers whose squares count in a norm over the tp ranks: what several of
+  /// them hold alike counts once.
+  std::vector<Range> counted() const;
 
   /// Draws every parameter from (seed, its name, the element's index in the whole): the same on any
   /// mesh.

@@ -8,7 +8,7 @@
 namespace mixspan {
 
 ExitCode train_command(const TrainArgs& a) {
-  require(a.ranks == 1, "--ranks {}: this version trains on one rank; wanted 1", a.ranks);
+  require(a.ranks >= 1, "--ranks {}: wanted 1 or more", a.ranks);
   std::vector<std::string> sets = a.sets;
   if (!a.max_time.empty()) sets.push_back("train.max_time=" + a.max_time);
   const RunConfig config = load_run_config(a.config, sets);
@@ -18,7 +18,15 @@ ExitCode train_command(const TrainArgs& a) {
   }
   const auto run_dir =
       a.run_dir.empty() ? std::filesystem::path("runs") / a.config.stem() : a.run_dir;
-  return train({config, run_dir});
+  const RunConfig::Parallel& p = config.parallel;
+  require(
+      p.dp * p.cp * p.tp == a.ranks,
+      "parallel.dp = {}, cp = {}, tp = {}: a mesh of {} ranks, and there {} {}; wanted --ranks {}",
+      p.dp, p.cp, p.tp, p.dp * p.cp * p.tp, a.ranks == 1 ? "is" : "are", a.ranks,
+      p.dp * p.cp * p.tp);
+  TrainRequest request{config, run_dir};
+  request.thread_ranks = a.ranks;
+  return train(request);
 }
 
 }  // namespace mixspan

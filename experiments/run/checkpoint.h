@@ -27,6 +27,11 @@ struct CheckpointMeta {
   std::string build;           ///< which program wrote it
 };
 
+/// Calls put(name, tensor) for each tensor of a checkpoint, by rising name. A tensor need not live
+/// longer than the call, so that a state larger than memory can be saved.
+using PutTensor = std::function<void(const std::string& name, const ConstView& tensor)>;
+using TensorStream = std::function<void(const PutTensor& put)>;
+
 /// Writes RUN/checkpoints/step-%08d: everything goes to a folder step-*.tmp first, is fsynced, and
 /// is published by one rename; then `latest` is pointed to it and the oldest are removed until
 /// `keep` are left (0 keeps all). Killed anywhere, it leaves either the new checkpoint or none, and
@@ -35,6 +40,9 @@ struct CheckpointMeta {
 /// "adam_m/...". `still_ours` is called before anything is removed and again just before the
 /// rename, which may be minutes later; it throws where the run's lease was lost, and then nothing
 /// is published. Throws Error when the disk is full or the folder unwritable.
+std::filesystem::path save_checkpoint(
+    const std::filesystem::path& folder, const CheckpointMeta& meta, const TensorStream& tensors,
+    int keep, const std::function<void()>& still_ours = [] {});
 std::filesystem::path save_checkpoint(
     const std::filesystem::path& folder, const CheckpointMeta& meta,
     std::span<const NamedConstView> tensors, int keep,

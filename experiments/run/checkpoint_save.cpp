@@ -17,24 +17,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Tensors = std::vector<NamedConstView>;
-
-Tensors sorted(std::span<const NamedConstView> tensors) {
-  Tensors all(tensors.begin(), tensors.end());
+TensorStream stream_of(std::span<const NamedConstView> tensors) {
+  std::vector<NamedConstView> all(tensors.begin(), tensors.end());
   std::sort(all.begin(), all.end(),
             [](const NamedConstView& a, const NamedConstView& b) { return a.name < b.name; });
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    check_contiguous(all[i].name, all[i].view);
-    check(i == 0 || all[i - 1].name != all[i].name, "checkpoint: two tensors are named {}",
-          all[i].name);
-  }
-  return all;
-}
-
-std::string content_of(const CheckpointMeta& meta, const Tensors& tensors) {
-  ContentHash hash(meta);
-  for (const NamedConstView& t : tensors) hash.add(t.name, t.view);
-  return hash.hex();
+  return [all = std::move(all)](const PutTensor& put) {
+    for (const NamedConstView& t : all) put(t.name, t.view);
+  };
 }
 
 void make_folder(const fs::path& folder) {
@@ -66,17 +55,32 @@ std::string unique_part(const std::string& name) {
   return fmt::format("{}.{:08x}.tmp", name, std::random_device()());
 }
 
-// Writes a whole checkpoint into a new folder, durably, but under a name that nobody reads.
-void write_folder(const fs::path& folder, const CheckpointMeta& meta, const Tensors& tensors,
-                  const std::string& content) {
+// Writes the tensors and returns the digest of meta and tensors.
+std::string write_state(const fs::path& file, const CheckpointMeta& meta,
+                        const TensorStream& tensors) {
+  ContentHash hash(meta);
+  H5File state = H5File::create(file);
+  std::string last;
+  tensors([&](const std::string& name, const ConstView& tensor) {
+    check_contiguous(name, tensor);
+    check(last != name, "checkpoint: two tensors are named {}", name);
+    check(last < name, "checkpoint: tensor {} comes after {}", name, last);
+    last = name;
+    hash.add(name, tensor);
+    state.write(name, tensor);
+  });
+  state.close();
+  return hash.hex();
+}
+
+// Writes a whole checkpoint into a new folder, durably, but under a name that nobody reads. Returns
+// its content's digest.
+std::string write_folder(const fs::path& folder, const CheckpointMeta& meta,
+                         const TensorStream& tensors) {
   discard(folder);
   make_folder(folder);
   try {
-    {
-      H5File state = H5File::create(folder / kStateFile);
-      for (const NamedConstView& t : tensors) state.write(t.name, t.view);
-      state.close();
-    }
+    const std::string content = write_state(folder / kStateFile, meta, tensors);
     replace_file(folder / kConfigFile, meta.config_toml);
     if (!meta.tokenizer_json.empty()) replace_file(folder / kTokenizerFile, meta.tokenizer_json);
     Manifest manifest{meta.step, meta.tokens_seen, meta.build, content, {}};
@@ -84,6 +88,7 @@ void write_folder(const fs::path& folder, const CheckpointMeta& meta, const Tens
       if (fs::exists(folder / name)) manifest.files[name] = file_digest(folder / name);
     }
     write_manifest(folder, manifest);  // last: without it the folder counts for nothing
+    return content;
   } catch (...) {
     discard(folder);  // a full disk should get its space back
     throw;
@@ -174,18 +179,18 @@ void remove_leftovers(const fs::path& folder) {
 }  // namespace
 
 fs::path save_checkpoint(const fs::path& folder, const CheckpointMeta& meta,
-                         std::span<const NamedConstView> tensors, int keep,
+                         const TensorStream& tensors, int keep,
                          const std::function<void()>& still_ours) {
   check(meta.step >= 0, "checkpoint of step {}", meta.step);
-  const Tensors all = sorted(tensors);
-  const std::string name = step_name(meta.step), content = content_of(meta, all);
-  const fs::path published = folder / name;
+  const std::string name = step_name(meta.step);
+  const fs::path published = folder / name, part = folder / unique_part(name);
   make_folder(folder);
   still_ours();
   remove_leftovers(folder);
-  if (!holds(published, content)) {
-    const fs::path part = folder / unique_part(name);
-    write_folder(part, meta, all, content);
+  const std::string content = write_folder(part, meta, tensors);
+  if (holds(published, content)) {
+    discard(part);
+  } else {
     publish(part, published, still_ours);
   }
   point_latest(folder, name);
@@ -193,15 +198,20 @@ fs::path save_checkpoint(const fs::path& folder, const CheckpointMeta& meta,
   return published;
 }
 
+fs::path save_checkpoint(const fs::path& folder, const CheckpointMeta& meta,
+                         std::span<const NamedConstView> tensors, int keep,
+                         const std::function<void()>& still_ours) {
+  return save_checkpoint(folder, meta, stream_of(tensors), keep, still_ours);
+}
+
 void write_checkpoint(const fs::path& path, const CheckpointMeta& meta,
                       std::span<const NamedConstView> tensors) {
   const fs::path folder = path.has_filename() ? path : path.parent_path();  // "out/" is "out"
   require(!fs::exists(folder), "{}: is there already; remove it or give another path",
           folder.string());
-  const Tensors all = sorted(tensors);
   make_folder(parent_of(folder));
   const fs::path part = folder.string() + ".mixspan.tmp";
-  write_folder(part, meta, all, content_of(meta, all));
+  write_folder(part, meta, stream_of(tensors));
   rename_durably(part, folder);
 }
 

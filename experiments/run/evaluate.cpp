@@ -6,6 +6,8 @@
 
 #include "core/error.h"
 #include "core/trace.h"
+#include "experiments/run/local_batch.h"
+#include "parallel/shares.h"
 
 namespace mixspan {
 
@@ -25,20 +27,17 @@ std::vector<PositionLoss> empty_buckets(std::int64_t T, std::int64_t wanted) {
   return buckets;
 }
 
-void add_rows(const Exec& ex, const Model& model, const Batch& batch, Sums& sums) {
+void add_rows(const Exec& ex, const Model& model, const LocalBatch& local, Sums& sums) {
   const Arena::Scope scope(ex.scratch);
-  const ModelInput in{
-      batch.tokens, batch.positions,
-      batch.document_start.shape().rank() == 2 ? batch.document_start.view() : ConstView()};
-  const std::int64_t R = in.sequence().rows();
-  const ConstView targets = batch.targets.view().reshape({R});
-  const View h = model.infer(ex, in);
+  const LocalBatch::Part part = local.part(0, local.rows());
+  const std::int64_t R = part.targets.size();
+  const View h = model.infer(ex, part.input());
   const View losses = ex.scratch.allocate("losses", {R});
   const View correct = ex.scratch.allocate("correct", {R}, DType::u8);
-  model.head().evaluate(ex, model.params(), losses, correct, h, targets);
+  model.head().evaluate(ex, model.params(), losses, correct, h, part.targets);
   for (std::int64_t r = 0; r < R; ++r) {
-    if (targets.data<std::int32_t>()[r] == kIgnoreTarget) continue;
-    const std::int64_t position = batch.positions.data<std::int32_t>()[r];
+    if (part.targets.data<std::int32_t>()[r] == kIgnoreTarget) continue;
+    const std::int64_t position = part.positions.data<std::int32_t>()[r];
     const auto bucket = std::find_if(sums.buckets.begin(), sums.buckets.end(),
                                      [&](const PositionLoss& b) { return position < b.end; });
     bucket->loss += static_cast<double>(losses.data<float>()[r]);
@@ -47,19 +46,40 @@ void add_rows(const Exec& ex, const Model& model, const Batch& batch, Sums& sums
   }
 }
 
+// Over the ranks that worked on other rows or positions.
+void sum_over(Communicator& ranks, Sums& sums) {
+  const auto sum = [&](std::int64_t x) {
+    return static_cast<std::int64_t>(ranks.all_reduce_sum({"evaluation"}, static_cast<double>(x)));
+  };
+  for (PositionLoss& bucket : sums.buckets) {
+    bucket.loss = ranks.all_reduce_sum({"evaluation"}, bucket.loss);
+    bucket.targets = sum(bucket.targets);
+  }
+  sums.correct = sum(sums.correct);
+}
+
 }  // namespace
 
 EvalMetrics evaluate(const Exec& ex, const Model& model, const EvaluationSource& source,
                      std::int64_t buckets) {
+  return evaluate(ex, model, source, buckets, Mesh(make_self_communicator(), {}),
+                  LayoutKind::contiguous);
+}
+
+EvalMetrics evaluate(const Exec& ex, const Model& model, const EvaluationSource& source,
+                     std::int64_t buckets, const Mesh& mesh, LayoutKind layout_kind) {
   const TraceRange range(ex.tracer, "evaluate");
   const std::int64_t T = source.row_tokens(), rows = source.num_rows();
   const std::int64_t at_once = std::max<std::int64_t>(1, kRowsTokens / T);
+  const SequenceLayout layout(layout_kind, T, mesh.shape().cp);
+  const Range mine = share(rows, mesh.shape().dp, mesh.dp().rank());
   Sums sums{empty_buckets(T, buckets)};
-  for (std::int64_t r = 0; r < rows; r += at_once) {
-    const std::int64_t count = std::min(at_once, rows - r);
-    add_rows(ex, model, source.rows(r, count), sums);
-    sums.text_bytes += source.text_bytes(r, count);
+  for (std::int64_t r = mine.begin; r < mine.end; r += at_once) {
+    const Batch batch = source.rows(r, std::min(at_once, mine.end - r));
+    add_rows(ex, model, LocalBatch(batch, mesh.cp(), layout), sums);
   }
+  sum_over(mesh.dp_cp(), sums);
+  sums.text_bytes = source.text_bytes(0, rows);
   EvalMetrics out;
   out.context = T;
   double loss = 0;

@@ -5,6 +5,8 @@
 #include "data/loader.h"
 #include "experiments/run/metrics.h"
 #include "layers/model.h"
+#include "parallel/mesh.h"
+#include "parallel/sequence_layout.h"
 
 namespace mixspan {
 
@@ -12,5 +14,8 @@ namespace mixspan {
 /// caller fills in step, tokens and data. Throws Error when a loss is not finite.
 EvalMetrics evaluate(const Exec&, const Model&, const EvaluationSource& source,
                      std::int64_t buckets);
+/// The same by all ranks of a mesh together; all of them get the result.
+EvalMetrics evaluate(const Exec&, const Model&, const EvaluationSource& source,
+                     std::int64_t buckets, const Mesh& mesh, LayoutKind layout);
 
 }  // namespace mixspan

@@ -12,11 +12,11 @@ namespace mixspan {
 
 class Machine {
  public:
-  /// threads 0: one for each processor this process may use.
-  explicit Machine(int threads = 0, bool trace = false)
+  /// threads 0: one for each processor this process may use. `rank` names the trace.
+  explicit Machine(int threads = 0, bool trace = false, int rank = 0)
       : threads_(threads),
         scratch_("scratch"),
-        tracer_(trace ? std::make_unique<Tracer>() : nullptr) {}
+        tracer_(trace ? std::make_unique<Tracer>(rank) : nullptr) {}
 
   Exec exec() {
     return Exec{.device = {}, .threads = threads_, .scratch = scratch_, .tracer = tracer_.get()};

@@ -1,6 +1,8 @@
 // AdamW over a model's flat buffers, weight decay on matrices only.
 #pragma once
 
+#include <vector>
+
 #include "core/exec.h"
 #include "layers/params.h"
 
@@ -11,8 +13,9 @@ class Optimizer {
   struct Options {
     double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
   };
+  /// Updates, and has moments for, the parts `owned` of the flat buffers, by rising position.
   /// Moments start at zero.
-  Optimizer(const Params&, const Options&);
+  Optimizer(std::vector<Range> owned, const Options&);
 
   struct Update {
     double lr;
@@ -20,15 +23,22 @@ class Optimizer {
     double grad_norm;      ///< the norm of the gradients as they are
     std::int64_t t;        ///< 1 at the first update
   };
-  /// Overwrites the weights and moments; leaves the gradients as they are.
+  /// Overwrites the owned weights and moments; leaves the gradients as they are.
   void update(const Exec&, Params&, const Update&);
 
-  View m() { return m_.view(); }
-  View v() { return v_.view(); }
+  enum class Moment { first, second };
+  /// Copies a moment into, or out of, a buffer of the flat buffers' layout: the owned parts alone.
+  void copy_out(Moment, View flat) const;
+  void copy_in(Moment, ConstView flat);
 
  private:
+  struct Part {
+    Range flat;
+    std::int64_t at;  // in the moments
+  };
   Options options_;
-  Tensor m_, v_;
+  std::vector<Part> parts_;
+  Tensor m_, v_;  // the owned parts, one behind the other
 };
 
 }  // namespace mixspan

@@ -131,6 +131,14 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
   schema.field("dp", &c.parallel.dp, "Parts of the batch.", {.min = 1});
   schema.field("cp", &c.parallel.cp, "Parts of the sequence.", {.min = 1});
   schema.field("tp", &c.parallel.tp, "Parts of heads, matrices and vocabulary.", {.min = 1});
+  schema.field("layout", &c.parallel.layout,
+               "zigzag | contiguous: which positions each cp rank holds.");
+  schema.field(
+      "transport", &c.parallel.transport,
+      "auto | halo | ring | all_to_all | gather: how keys and values reach other cp ranks.");
+  schema.field("sequence_parallel", &c.parallel.sequence_parallel,
+               "tp ranks share the rows between matrix products.");
+  schema.field("zero", &c.parallel.zero, "dp * cp ranks share the optimiser's state (ZeRO-1).");
 
   schema.section("checkpoint", "What a stopped run goes on from.");
   schema.field("every_steps", &c.checkpoint.every_steps,
@@ -210,12 +218,6 @@ void validate(const RunConfig& c) {
   require(c.eval.buckets <= context,
           "eval.buckets = {} is more than the {} positions of model.context; wanted at most that",
           c.eval.buckets, context);
-  const auto one_rank = [](const char* axis, std::int64_t size) {
-    require(size == 1, "parallel.{} = {}: this build trains on one rank; wanted 1", axis, size);
-  };
-  one_rank("dp", c.parallel.dp);
-  one_rank("cp", c.parallel.cp);
-  one_rank("tp", c.parallel.tp);
   require(kCudaBuild || c.device != "cuda",
           "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
 }

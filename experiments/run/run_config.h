@@ -38,6 +38,10 @@ struct RunConfig {
   };
   struct Parallel {
     std::int64_t dp = 1, cp = 1, tp = 1;
+    std::string layout = "zigzag";   ///< of positions over cp ranks; or "contiguous"
+    std::string transport = "auto";  ///< of keys and values between cp ranks; or one for all layers
+    bool sequence_parallel = true;   ///< tp ranks share the rows between matrix products
+    bool zero = true;                ///< the optimiser's state is divided among dp * cp ranks
     friend bool operator==(const Parallel&, const Parallel&) = default;
   };
   struct Checkpoint {

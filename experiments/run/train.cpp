@@ -12,6 +12,7 @@
 #include "core/build.h"
 #include "data/loader.h"
 #include "experiments/run/checkpoint.h"
+#include "experiments/run/checkpoint_folder.h"
 #include "experiments/run/evaluate.h"
 #include "experiments/run/machine.h"
 #include "experiments/run/metrics.h"
@@ -22,6 +23,8 @@
 #include "experiments/run/tensorboard.h"
 #include "experiments/run/trainer.h"
 #include "kernels/peak.h"
+#include "parallel/mesh.h"
+#include "parallel/thread_ranks.h"
 
 namespace mixspan {
 
@@ -53,20 +56,28 @@ RunConfig with_vocab(RunConfig config, const SampleSource& data) {
 
 // A longer run of the same settings is the same run, unless the schedule bends to its length.
 std::vector<std::string> may_change(const RunConfig& c) {
-  std::vector<std::string> keys{"log.*", "checkpoint.*", "eval.*", "train.max_time"};
+  // A checkpoint is whole, so any mesh may go on from it.
+  std::vector<std::string> keys{"parallel.*", "log.*", "checkpoint.*", "eval.*", "train.max_time"};
   if (c.optimizer.schedule == "constant") keys.emplace_back("train.steps");
   return keys;
 }
 
+// Every rank has one and they do the same; only the first one has the run's directory and says
+// anything.
 class Run {
  public:
-  explicit Run(const TrainRequest& request);
+  Run(const TrainRequest& request, const StopSignal& signals, const Mesh& mesh);
   ExitCode go();
 
  private:
   ExitCode train_and_finish();
-  std::string initial_weights(const std::filesystem::path& run_dir);
+  std::string initial_weights();
+  std::filesystem::path checkpoints() const { return run_dir_ / "checkpoints"; }
+  std::int64_t agreed_step(const NewestCheckpoint& newest) const;
   void resume();
+  int reason_to_stop() const;
+  double measured_peak();
+  std::vector<NamedConstView> run_state();
   void say(const std::string& line);
   void describe();
   void log_step(const StepReport& report);
@@ -76,18 +87,22 @@ class Run {
   void finish(std::int64_t step);
 
   Clock::time_point begin_ = Clock::now();
+  const std::filesystem::path run_dir_;
+  const StopSignal& signals_;
+  const Mesh& mesh_;
   Machine machine_;
   std::unique_ptr<SampleSource> data_;
   RunConfig config_;
   std::unique_ptr<EvaluationSource> eval_data_;
   Trainer trainer_;
   std::string started_from_;  // the checkpoint of train.init_from, read before anything is written
-  RunDirectory dir_;
-  ProgressPrinter progress_;
+  std::optional<RunDirectory> dir_;  // the first rank's
+  std::optional<ProgressPrinter> progress_;
+  Tensor digest_{{1}, DType::i64}, last_loss_{{1}, DType::f64};  // as checkpoints hold them
   double peak_flops_ = 0;
   std::int64_t step_ = 0;  // done
   std::int64_t saved_step_ = -1, evaluated_step_ = -1;
-  double last_loss_ = 0, train_seconds_ = 0;
+  double train_seconds_ = 0;
   double window_seconds_ = 0;  // of the steps since the last line
   std::int64_t window_steps_ = 0;
   std::optional<EvalMetrics> last_eval_;
@@ -95,39 +110,49 @@ class Run {
   std::optional<TensorBoardWriter> board_;
 };
 
-Run::Run(const TrainRequest& r)
-    : machine_(r.threads, !r.config.log.trace.empty()),
+Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
+    : run_dir_(r.run_dir),
+      signals_(signals),
+      mesh_(mesh),
+      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank()),
       data_(open_training(r.config.data, r.config.model.context,
                           static_cast<std::uint64_t>(r.config.train.seed))),
       config_(with_vocab(r.config, *data_)),
       eval_data_(open_evaluation(config_.data, config_.model.context, config_.eval.rows)),
-      trainer_(machine_.exec(), config_, *data_),
-      started_from_(initial_weights(r.run_dir)),
-      dir_({r.run_dir, to_toml(config_), may_change(config_), config_.train.steps,
-            std::string(kBuildName)}),
-      progress_(r.out) {}
+      trainer_(machine_.exec(), config_, *data_, mesh_),
+      started_from_(initial_weights()) {
+  mesh_.world().trace(machine_.exec().tracer);
+  digest_.data<std::int64_t>()[0] = static_cast<std::int64_t>(data_->digest());
+  mesh_.world().barrier({"start"});  // nobody looks for checkpoints while the folder is made
+  if (!mesh_.is_first()) return;
+  dir_.emplace(RunDirectoryOptions{run_dir_, to_toml(config_), may_change(config_),
+                                   config_.train.steps, std::string(kBuildName)});
+  progress_.emplace(r.out);
+}
 
-std::string Run::initial_weights(const std::filesystem::path& run_dir) {
+std::string Run::initial_weights() {
   const std::string& from = config_.train.init_from;
-  if (from.empty() || std::filesystem::exists(run_dir / "checkpoints" / "latest")) return "";
+  if (from.empty() || std::filesystem::exists(checkpoints() / "latest")) return "";
   const std::filesystem::path path = *find_checkpoint(from).path;
-  read_tensors(Checkpoint::open(path), model_tensors(trainer_.model()));
+  trainer_.restore_weights(Checkpoint::open(path));
   return path.string();
 }
 
 void Run::say(const std::string& line) {
-  progress_.note(line);
-  dir_.log(line);
+  if (!dir_) return;
+  progress_->note(line);
+  dir_->log(line);
 }
 
 void Run::describe() {
   std::vector<std::string> spans;
   for (const AnySpan& span : layer_spans(config_.model)) spans.push_back(span.str());
-  say(fmt::format("mixspan {}, run {}", kBuildName, dir_.path().string()));
+  say(fmt::format("mixspan {}, run {}", kBuildName, run_dir_.string()));
   say(fmt::format("model: {} layers, width {}, {} heads, {} parameters", config_.model.layers,
                   config_.model.width, config_.model.heads,
                   human_count(static_cast<double>(trainer_.model().params().count()))));
   say(fmt::format("spans: {}", fmt::join(spans, " ")));
+  if (mesh_.shape().size() > 1) say(fmt::format("mesh: {}", mesh_.shape().str()));
   say(fmt::format("data: {}", data_->describe()));
   say(fmt::format("evaluation: {}", eval_data_ ? eval_data_->describe() : "none held out"));
   say(fmt::format(
@@ -136,35 +161,45 @@ void Run::describe() {
       trainer_.micro_rows(), machine_.exec().threads.size(), human_count(peak_flops_)));
 }
 
+// The step of the checkpoint that the first rank found, or -1.
+std::int64_t Run::agreed_step(const NewestCheckpoint& newest) const {
+  double step = -1;
+  if (newest.path) step = static_cast<double>(Checkpoint::open(*newest.path).meta().step);
+  return static_cast<std::int64_t>(mesh_.world().all_reduce_max({"resume"}, step));
+}
+
 void Run::resume() {
-  const NewestCheckpoint newest = find_newest(dir_.checkpoints());
+  NewestCheckpoint newest;
+  if (mesh_.is_first()) newest = find_newest(checkpoints());
   for (const std::string& line : newest.damaged)
     say(fmt::format("damaged checkpoint passed over: {}", line));
-  if (newest.path) {
-    const Checkpoint checkpoint = Checkpoint::open(*newest.path);
+  const std::int64_t step = agreed_step(newest);
+  if (step >= 0) {
+    const Checkpoint checkpoint = Checkpoint::open(checkpoints() / step_name(step));
     Tensor digest({1}, DType::i64);
-    Tensor loss({1}, DType::f64);
-    read_tensors(checkpoint, {{"data/digest", digest}, {"run/loss", loss}});
-    last_loss_ = loss.data<double>()[0];
+    read_tensors(checkpoint, {{"data/digest", digest}, {"run/loss", last_loss_}});
     require(
-        static_cast<std::uint64_t>(digest.data<std::int64_t>()[0]) == data_->digest(),
+        digest.data<std::int64_t>()[0] == digest_.data<std::int64_t>()[0],
         "data.train = \"{}\": is not the data that {} was trained on; wanted the same corpus, or "
         "another --run-dir",
-        config_.data.train, newest.path->string());
-    read_tensors(checkpoint, trainer_.state());
-    step_ = saved_step_ = checkpoint.meta().step;
-    say(fmt::format("going on from step {} ({})", step_, newest.path->string()));
+        config_.data.train, checkpoint.path().string());
+    trainer_.restore_state(checkpoint);
+    step_ = saved_step_ = step;
+    say(fmt::format("going on from step {} ({})", step_, checkpoint.path().string()));
   } else if (!started_from_.empty()) {
     say(fmt::format("starting from the weights of {}", started_from_));
   }
-  metrics_.emplace(dir_.metrics(), newest.path ? step_ : -1);
-  if (config_.log.tensorboard) board_.emplace(dir_.tensorboard(), newest.path ? step_ : -1);
+  if (!dir_) return;
+  metrics_.emplace(dir_->metrics(), step);
+  if (config_.log.tensorboard) board_.emplace(dir_->tensorboard(), step);
 }
 
 ExitCode Run::go() {
-  if (dir_.finished()) {
-    progress_.note(fmt::format("{}: this run is finished; its result is in result.json",
-                               dir_.path().string()));
+  if (mesh_.world().all_reduce_max({"finished"}, dir_ && dir_->finished() ? 1 : 0) > 0) {
+    if (progress_) {
+      progress_->note(
+          fmt::format("{}: this run is finished; its result is in result.json", run_dir_.string()));
+    }
     return kFinished;
   }
   try {
@@ -172,45 +207,60 @@ ExitCode Run::go() {
   } catch (const LeaseLost&) {
     throw;  // the files belong to somebody else now
   } catch (const std::exception& e) {
-    dir_.log(fmt::format("failed: {}", e.what()));
-    dir_.set_state(RunState::failed, e.what());
+    if (dir_) {
+      dir_->log(fmt::format("failed: {}", e.what()));
+      dir_->set_state(RunState::failed, e.what());
+    }
     throw;
   }
 }
 
+constexpr int kOutOfTime = 1000;  // beside the numbers of signals
+
+// The number of a signal that any rank got, kOutOfTime, or 0: the same on all ranks.
+int Run::reason_to_stop() const {
+  int reason = signals_.requested();
+  if (reason == 0 && !config_.train.max_time.empty() &&
+      seconds_since(begin_) > static_cast<double>(parse_duration(config_.train.max_time).count())) {
+    reason = kOutOfTime;
+  }
+  return static_cast<int>(mesh_.world().all_reduce_max({"stop"}, reason));
+}
+
 ExitCode Run::train_and_finish() {
-  dir_.set_state(RunState::running);
-  peak_flops_ = measure_sgemm_peak(machine_.exec());
+  if (dir_) dir_->set_state(RunState::running);
+  peak_flops_ = measured_peak();
   describe();
   resume();
-  const StopSignal signals;
   while (step_ < config_.train.steps) {
     const Clock::time_point begin = Clock::now();
     const StepReport report = trainer_.step(step_);
     window_seconds_ += seconds_since(begin);
     step_ = report.step;
     ++window_steps_;
-    last_loss_ = report.loss;
+    last_loss_.data<double>()[0] = report.loss;
     if (due(config_.log.every_steps, step_) || step_ == config_.train.steps) log_step(report);
     if (due(config_.eval.every_steps, step_)) evaluate_now(step_);
-    dir_.heartbeat(step_);
-    const int signal = signals.requested();
-    const bool out_of_time =
-        !config_.train.max_time.empty() &&
-        seconds_since(begin_) > static_cast<double>(parse_duration(config_.train.max_time).count());
-    const bool stop = (signal != 0 || out_of_time) && step_ < config_.train.steps;
+    if (dir_) dir_->heartbeat(step_);
+    const int reason = reason_to_stop();
+    const bool stop = reason != 0 && step_ < config_.train.steps;
     if (stop || due(config_.checkpoint.every_steps, step_)) save(step_);
     if (stop) {
-      const std::string reason = signal != 0 ? signal_name(signal) : "train.max_time is up";
+      const std::string why = reason == kOutOfTime ? "train.max_time is up" : signal_name(reason);
       say(fmt::format("stopped at step {} of {} ({}), saved; the same command goes on", step_,
-                      config_.train.steps, reason));
+                      config_.train.steps, why));
       write_trace();
-      dir_.set_state(RunState::interrupted, reason);
+      if (dir_) dir_->set_state(RunState::interrupted, why);
       return kStopped;
     }
   }
   finish(step_);
   return kFinished;
+}
+
+// What all ranks together can do.
+double Run::measured_peak() {
+  return mesh_.world().all_reduce_sum({"peak"}, measure_sgemm_peak(machine_.exec()));
 }
 
 void Run::log_step(const StepReport& r) {
@@ -227,6 +277,9 @@ void Run::log_step(const StepReport& r) {
   if (peak_flops_ > 0) m.mfu = r.flops / step_seconds / peak_flops_;
   m.step_ms = step_seconds * 1e3;
   m.memory_bytes = memory_bytes();
+  window_seconds_ = 0;
+  window_steps_ = 0;
+  if (!dir_) return;
   metrics_->write(m);
   if (board_) {
     board_->scalar("train/loss", r.loss, r.step);
@@ -235,23 +288,22 @@ void Run::log_step(const StepReport& r) {
     board_->scalar("speed/tokens_per_s", tokens_per_s, r.step);
     if (m.mfu) board_->scalar("speed/mfu", *m.mfu, r.step);
   }
-  progress_.update({r.step, config_.train.steps, r.loss, r.grad_norm, r.lr, tokens_per_s, m.mfu,
-                    m.memory_bytes,
-                    step_seconds * static_cast<double>(config_.train.steps - r.step)});
-  window_seconds_ = 0;
-  window_steps_ = 0;
+  progress_->update({r.step, config_.train.steps, r.loss, r.grad_norm, r.lr, tokens_per_s, m.mfu,
+                     m.memory_bytes,
+                     step_seconds * static_cast<double>(config_.train.steps - r.step)});
 }
 
 void Run::evaluate_now(std::int64_t step) {
   if (!eval_data_) return;
   // The peak is what the machine can do, so what others left of it at the start may have been too
   // low.
-  peak_flops_ = std::max(peak_flops_, measure_sgemm_peak(machine_.exec()));
-  EvalMetrics m = evaluate(machine_.exec(), trainer_.model(), *eval_data_, config_.eval.buckets);
+  peak_flops_ = std::max(peak_flops_, measured_peak());
+  EvalMetrics m = evaluate(machine_.exec(), trainer_.model(), *eval_data_, config_.eval.buckets,
+                           mesh_, trainer_.layout().kind());
   m.step = step;
   m.tokens = step * config_.train.batch_tokens;
   m.data = config_.data.eval.empty() ? config_.data.train : config_.data.eval;
-  metrics_->write(m);
+  if (metrics_) metrics_->write(m);
   if (board_) {
     board_->scalar("eval/loss", m.loss, step);
     if (m.bits_per_byte) board_->scalar("eval/bits_per_byte", *m.bits_per_byte, step);
@@ -265,51 +317,85 @@ void Run::evaluate_now(std::int64_t step) {
   last_eval_ = std::move(m);
 }
 
-void Run::save(std::int64_t step) {
-  if (step == saved_step_) return;
-  dir_.set_state(RunState::saving);
-  metrics_->sync();
-  Tensor digest({1}, DType::i64);
-  digest.data<std::int64_t>()[0] = static_cast<std::int64_t>(data_->digest());
-  std::vector<NamedConstView> tensors;
-  for (const auto& [name, view] : trainer_.state()) tensors.push_back({name, view});
-  tensors.push_back({"data/digest", digest});
-  Tensor loss({1}, DType::f64);
-  loss.data<double>()[0] = last_loss_;
-  tensors.push_back({"run/loss", loss});
-  save_checkpoint(dir_.checkpoints(),
-                  {step, step * config_.train.batch_tokens, to_toml(config_),
-                   data_->tokenizer_json(), std::string(kBuildName)},
-                  tensors, static_cast<int>(config_.checkpoint.keep), [&] { dir_.check_lease(); });
-  saved_step_ = step;
-  dir_.set_state(RunState::running);
+// What a checkpoint holds beside the trainer's state.
+std::vector<NamedConstView> Run::run_state() {
+  return {{"data/digest", digest_}, {"run/loss", last_loss_}};
 }
 
+void Run::save(std::int64_t step) {
+  if (step == saved_step_) return;
+  saved_step_ = step;
+  if (!dir_) return trainer_.collect_state({}, run_state());
+  dir_->set_state(RunState::saving);
+  metrics_->sync();
+  save_checkpoint(
+      dir_->checkpoints(),
+      {step, step * config_.train.batch_tokens, to_toml(config_), data_->tokenizer_json(),
+       std::string(kBuildName)},
+      [&](const PutTensor& put) { trainer_.collect_state(put, run_state()); },
+      static_cast<int>(config_.checkpoint.keep), [&] { dir_->check_lease(); });
+  dir_->set_state(RunState::running);
+}
+
+// Of the first rank where the config says, of the others beside it.
 void Run::write_trace() const {
-  if (machine_.tracer() != nullptr) machine_.tracer()->write(dir_.path() / config_.log.trace);
+  if (machine_.tracer() == nullptr) return;
+  std::filesystem::path file = run_dir_ / config_.log.trace;
+  if (const int rank = mesh_.world().rank(); rank > 0) {
+    file.replace_filename(
+        fmt::format("{}-rank-{}{}", file.stem().string(), rank, file.extension().string()));
+  }
+  machine_.tracer()->write(file);
 }
 
 void Run::finish(std::int64_t step) {
   if (evaluated_step_ != step) evaluate_now(step);
   save(step);
   write_trace();
+  if (!dir_) return;
   nlohmann::ordered_json result;
   result["steps"] = step;
   result["tokens"] = step * config_.train.batch_tokens;
-  result["loss"] = last_loss_;
+  result["loss"] = last_loss_.data<double>()[0];
   if (last_eval_) result["eval"] = nlohmann::ordered_json::parse(to_json(*last_eval_));
   result["parameters"] = trainer_.model().params().count();
   result["seconds"] = seconds_since(begin_);
   result["activation_bytes"] = trainer_.activations().high_water_bytes();
   result["scratch_bytes"] = machine_.scratch().high_water_bytes();
   result["build"] = std::string(kBuildName);
-  dir_.write_result(result.dump(2) + "\n");
+  dir_->write_result(result.dump(2) + "\n");
   say(fmt::format("finished: {} steps in {}; everything is in {}", step,
-                  human_duration(seconds_since(begin_)), dir_.path().string()));
+                  human_duration(seconds_since(begin_)), run_dir_.string()));
+}
+
+ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
+                std::unique_ptr<Communicator> world) {
+  const RunConfig::Parallel& p = request.config.parallel;
+  const Mesh mesh(std::move(world),
+                  {static_cast<int>(p.dp), static_cast<int>(p.cp), static_cast<int>(p.tp)});
+  return Run(request, signals, mesh).go();
 }
 
 }  // namespace
 
-ExitCode train(const TrainRequest& request) { return Run(request).go(); }
+ExitCode train(const TrainRequest& request, std::unique_ptr<Communicator> world) {
+  const StopSignal signals;
+  return run_on(request, signals, std::move(world));
+}
+
+ExitCode train(const TrainRequest& request) {
+  if (request.thread_ranks == 1) return train(request, make_self_communicator());
+  const StopSignal signals;  // of the process, for all of its ranks
+  TrainRequest of_one = request;
+  if (of_one.threads == 0) of_one.threads = available_processors();
+  of_one.threads = std::max(1, of_one.threads / request.thread_ranks);
+  ExitCode code = kFinished;
+  run_thread_ranks(request.thread_ranks, {}, [&](std::unique_ptr<Communicator> world) {
+    const bool first = world->rank() == 0;
+    const ExitCode mine = run_on(of_one, signals, std::move(world));
+    if (first) code = mine;
+  });
+  return code;
+}
 
 }  // namespace mixspan

@@ -3,9 +3,11 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 
 #include "experiments/run/exit_code.h"
 #include "experiments/run/run_config.h"
+#include "parallel/communicator.h"
 
 namespace mixspan {
 
@@ -13,11 +15,14 @@ struct TrainRequest {
   RunConfig config;  ///< validated
   std::filesystem::path run_dir;
   std::FILE* out = stdout;  ///< progress and notes
-  int threads = 0;          ///< 0: one for each processor
+  int threads = 0;          ///< of all thread ranks together; 0: one for each processor
+  int thread_ranks = 1;     ///< ranks to run as threads of this process
 };
 
 /// Returns kFinished, or kStopped after a signal or train.max_time. Throws what ends a run
 /// otherwise, after noting it in status.json.
 ExitCode train(const TrainRequest& request);
+/// The same as one rank of `world`; request.threads are this rank's alone.
+ExitCode train(const TrainRequest& request, std::unique_ptr<Communicator> world);
 
 }  // namespace mixspan

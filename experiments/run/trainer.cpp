@@ -6,21 +6,26 @@
 #include "core/error.h"
 #include "core/trace.h"
 #include "experiments/cost/flops.h"
+#include "experiments/run/transports.h"
 #include "kernels/reduce.h"
 
 namespace mixspan {
 
 namespace {
 
-// Rows computed at a time unless the config says: about this many tokens give matrix products their
+// Positions computed at a time unless the config says: about this many give matrix products their
 // full speed; more only costs memory.
 constexpr std::int64_t kMicroTokens = 8192;
 
-std::int64_t choose_micro_rows(const RunConfig& c) {
-  if (c.train.micro_rows > 0) return c.train.micro_rows;
-  std::int64_t rows = std::clamp<std::int64_t>(kMicroTokens / c.model.context, 1, c.batch_rows());
-  while (c.batch_rows() % rows != 0) --rows;
-  return rows;
+std::int64_t choose_micro_rows(const RunConfig& c, std::int64_t rows, std::int64_t held) {
+  if (c.train.micro_rows > 0) {
+    check(rows % c.train.micro_rows == 0, "{} rows of a dp rank are no multiple of micro_rows {}",
+          rows, c.train.micro_rows);
+    return c.train.micro_rows;
+  }
+  std::int64_t at_once = std::clamp<std::int64_t>(kMicroTokens / held, 1, rows);
+  while (rows % at_once != 0) --at_once;
+  return at_once;
 }
 
 ScheduleConfig schedule_of(const RunConfig& c) {
@@ -28,124 +33,178 @@ ScheduleConfig schedule_of(const RunConfig& c) {
           c.optimizer.final_lr_fraction};
 }
 
-struct MicroBatch {
-  ModelInput input;
-  ConstView targets;  // (B * T)
-};
-
-MicroBatch micro_batch(const Batch& batch, std::int64_t begin, std::int64_t rows) {
-  const auto part = [&](const Tensor& t) {
-    return t.shape().rank() == 2 ? t.view().slice(0, begin, begin + rows) : ConstView();
-  };
-  const ConstView targets = part(batch.targets);
-  return {{part(batch.tokens), part(batch.positions), part(batch.document_start)},
-          targets.reshape({targets.size()})};
+// One for each layer: -1 (the embeddings), 0, 1, ..., layers (the final norm).
+std::vector<Range> buckets_of(const Model& model) {
+  std::vector<Range> buckets;
+  for (std::int64_t l = -1; l <= model.config().layers; ++l) buckets.push_back(model.flat_range(l));
+  return buckets;
 }
 
 }  // namespace
 
+ModelParallel model_parallel(const RunConfig& c, const Mesh& mesh) {
+  ModelParallel parallel{TensorParallel(mesh.tp(), c.parallel.sequence_parallel), {}};
+  if (mesh.shape().cp > 1) {
+    parallel.transports = layer_transports(
+        c, SequenceLayout(parse_layout(c.parallel.layout), c.model.context, mesh.shape().cp));
+  }
+  return parallel;
+}
+
 Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& data)
+    : Trainer(ex, config, data, std::make_unique<Mesh>(make_self_communicator(), MeshShape{}),
+              nullptr) {}
+
+Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& data,
+                 const Mesh& mesh)
+    : Trainer(ex, config, data, nullptr, &mesh) {}
+
+Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& data,
+                 std::unique_ptr<Mesh> own, const Mesh* mesh)
     : exec_(ex),
       config_(config),
       data_(data),
-      model_(config.model, Params::Gradients::yes),
-      optimizer_(model_.params(), {config.optimizer.beta1, config.optimizer.beta2,
-                                   config.optimizer.eps, config.optimizer.weight_decay}),
+      own_mesh_(std::move(own)),
+      mesh_(own_mesh_ ? *own_mesh_ : *mesh),
+      layout_(parse_layout(config.parallel.layout), config.model.context, mesh_.shape().cp),
+      model_(config.model, Params::Gradients::yes, model_parallel(config, mesh_)),
+      sync_(mesh_.dp_cp(), buckets_of(model_), config.parallel.zero),
+      optimizer_(sync_.owned(), {config.optimizer.beta1, config.optimizer.beta2,
+                                 config.optimizer.eps, config.optimizer.weight_decay}),
       schedule_(schedule_of(config)),
-      micro_rows_(choose_micro_rows(config)),
+      rows_(config.batch_rows() / mesh_.shape().dp),
+      micro_rows_(choose_micro_rows(config, rows_, layout_.T() / layout_.ranks())),
       activations_("activations") {
+  check(config.batch_rows() % mesh_.shape().dp == 0, "{} rows cannot be divided among {} dp ranks",
+        config.batch_rows(), mesh_.shape().dp);
   check_schedule(schedule_);
   model_.params().initialise(static_cast<std::uint64_t>(config.train.seed));
 }
 
 StepReport Trainer::step(std::int64_t step) {
   const TraceRange range(exec_.tracer, "step");
-  const auto traced = [&](const char* name, auto&& body) {
-    const TraceRange part(exec_.tracer, name);
-    return body();
-  };
-  const std::int64_t rows = config_.batch_rows();
-  const Batch batch = traced("data", [&] { return data_.rows(step * rows, rows); });
-  check(batch.num_targets > 0, "step {}: the batch has no target", step);
+  const std::int64_t first = step * config_.batch_rows() + mesh_.dp().rank() * rows_;
+  const Batch batch = [&] {
+    const TraceRange part(exec_.tracer, "data");
+    return data_.rows(first, rows_);
+  }();
+  const LocalBatch local(batch, mesh_.cp(), layout_);
+  // Counted before cp splits the sequences, and over all of the step, so that a target weighs the
+  // same wherever it is.
+  const double num_targets =
+      mesh_.dp().all_reduce_sum({"targets"}, static_cast<double>(batch.num_targets));
+  check(num_targets > 0, "step {}: the batch has no target", step);
 
   fill_zero(model_.params().grads());
-  double loss = 0;
-  for (std::int64_t r = 0; r < rows; r += micro_rows_) {
-    const MicroBatch micro = micro_batch(batch, r, micro_rows_);
-    Activations kept(activations_, model_.recompute());
-    const View h = traced("forward", [&] { return model_.forward(exec_, micro.input, kept); });
-    const View dh = activations_.allocate("d hidden", h.shape());
-    loss += traced("loss", [&] {
-      return model_.head().loss_and_grad(exec_, model_.params(), dh, h, micro.targets,
-                                         1.0 / static_cast<double>(batch.num_targets));
-    });
-    traced("backward", [&] { model_.backward(exec_, dh, micro.input, kept); });
-  }
-
-  const double grad_norm = std::sqrt(sum_of_squares(exec_, model_.params().grads()));
-  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) report_nonfinite(step, batch, loss);
+  const double loss = mesh_.dp_cp().all_reduce_sum({"loss"}, run_micro_batches(local, num_targets));
+  sync_.finish();
+  const double norm = grad_norm();
+  if (!std::isfinite(loss) || !std::isfinite(norm)) report_nonfinite(step, local, loss);
 
   const double lr = lr_at(schedule_, step + 1);
-  traced("optimizer", [&] {
-    optimizer_.update(exec_, model_.params(),
-                      {lr, config_.train.max_grad_norm, grad_norm, step + 1});
-  });
-  return {step + 1, rows * config_.model.context, loss, grad_norm, lr, flops(batch)};
+  {
+    const TraceRange part(exec_.tracer, "optimizer");
+    optimizer_.update(exec_, model_.params(), {lr, config_.train.max_grad_norm, norm, step + 1});
+    sync_.gather(model_.params().weights(), "weights");
+  }
+  return {step + 1, config_.batch_rows() * config_.model.context, loss, norm, lr, flops(batch)};
+}
+
+// Returns this rank's share of the mean loss. The last micro-batch sends the gradients of each
+// layer off as soon as they are complete.
+double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
+  double loss = 0;
+  for (std::int64_t r = 0; r < rows_; r += micro_rows_) {
+    const bool last = r + micro_rows_ == rows_;
+    const LocalBatch::Part part = local.part(r, micro_rows_);
+    const ModelInput input = part.input();
+    Activations kept(activations_, model_.recompute());
+    const View h = [&] {
+      const TraceRange range(exec_.tracer, "forward");
+      return model_.forward(exec_, input, kept);
+    }();
+    const View dh = activations_.allocate("d hidden", h.shape());
+    {
+      const TraceRange range(exec_.tracer, "loss");
+      loss += model_.head().loss_and_grad(exec_, model_.params(), dh, h, part.targets,
+                                          1.0 / num_targets);
+    }
+    const TraceRange range(exec_.tracer, "backward");
+    if (last) sync_layer(config_.model.layers);
+    model_.backward(exec_, dh, input, kept, [&](std::int64_t layer) {
+      if (last) sync_layer(layer);
+    });
+  }
+  return loss;
+}
+
+void Trainer::sync_layer(std::int64_t layer) {
+  model_.sum_gradients_by_rows(exec_, layer);
+  sync_.ready(model_.params().grads(), static_cast<std::size_t>(layer + 1), layer);
+}
+
+// Each gradient counts once: where it is owned, and on one tp rank of those that hold it alike.
+double Trainer::grad_norm() const {
+  double squares = 0;
+  const std::vector<Range> counted = model_.params().counted();
+  for (const Range& owned : sync_.owned()) {
+    for (const Range& once : counted) {
+      const Range r = intersection(owned, once);
+      if (r.empty()) continue;
+      squares += sum_of_squares(exec_, model_.params().grads().slice(0, r.begin, r.end));
+    }
+  }
+  squares = mesh_.tp().all_reduce_sum({"gradient norm"}, squares);
+  if (sync_.sharded()) squares = mesh_.dp_cp().all_reduce_sum({"gradient norm"}, squares);
+  return std::sqrt(squares);
 }
 
 double Trainer::flops(const Batch& batch) const {
   if (batch.document_start.shape().rank() == 2) {
-    return count_flops(config_.model, batch.document_start, config_.model.vocab).model();
+    return mesh_.dp().all_reduce_sum(
+        {"operations"},
+        count_flops(config_.model, batch.document_start, config_.model.vocab).model());
   }
   return static_cast<double>(config_.batch_rows()) *
          count_flops(config_.model, config_.model.context, config_.model.vocab).model();
 }
 
-void Trainer::report_nonfinite(std::int64_t step, const Batch& batch, double loss) {
-  // The order in which things are computed, so the first find is where it began.
-  const auto stop = [&](const std::string& where) {
+void Trainer::report_nonfinite(std::int64_t step, const LocalBatch& local, double loss) {
+  // The order in which things are computed, so the first find is where it began. The ranks look
+  // together, so that all of them stop at the same find.
+  const auto stop_if = [&](bool here, const std::string& where) {
+    if (mesh_.world().all_reduce_max({"not finite"}, here ? 1 : 0) == 0) return;
     fail(
         "step {}: loss {} or a gradient is not finite; first seen in {}. No weight has moved; "
         "go on from the last checkpoint with a lower optimizer.lr",
         step, loss, where);
   };
-  for (const auto& [name, w] : model_.params().named(model_.params().weights())) {
-    if (first_nonfinite(exec_, w.reshape({w.size()})) >= 0) stop("the weight " + name);
+  const auto has_nonfinite = [&](const View& x) {
+    return first_nonfinite(exec_, x.reshape({x.size()})) >= 0;
+  };
+  const Params& params = model_.params();
+  for (const auto& [name, w] : params.named(model_.params().weights())) {
+    stop_if(has_nonfinite(w), "the weight " + name);
   }
-  for (std::int64_t r = 0; r < config_.batch_rows(); r += micro_rows_) {
+  for (std::int64_t r = 0; r < rows_; r += micro_rows_) {
     Activations kept(activations_, Recompute::full);
-    model_.forward(exec_, micro_batch(batch, r, micro_rows_).input, kept);
+    const LocalBatch::Part part = local.part(r, micro_rows_);
+    model_.forward(exec_, part.input(), kept);
     for (std::size_t l = 0; l < kept.hidden().size(); ++l) {
-      const View h = kept.hidden()[l];
-      if (first_nonfinite(exec_, h.reshape({h.size()})) < 0) continue;
       const std::string rows = ", rows " + std::to_string(r) + ".." +
                                std::to_string(r + micro_rows_ - 1) + " of the batch";
-      stop(l == 0 ? "the embeddings" + rows
-                  : "the output of layer " + std::to_string(l - 1) + rows);
+      stop_if(
+          has_nonfinite(kept.hidden()[l]),
+          l == 0 ? "the embeddings" + rows : "the output of layer " + std::to_string(l - 1) + rows);
     }
   }
-  if (!std::isfinite(loss)) stop("the logits");
-  const auto grads = model_.params().named(model_.params().grads());
+  stop_if(!std::isfinite(loss), "the logits");
+  const auto grads = params.named(model_.params().grads());
   for (auto g = grads.rbegin(); g != grads.rend(); ++g) {  // backward runs from the head down
-    if (first_nonfinite(exec_, g->view.reshape({g->view.size()})) >= 0) {
-      stop("the gradient of " + g->name);
-    }
+    stop_if(has_nonfinite(g->view), "the gradient of " + g->name);
   }
-  stop("the sum of the squares of the gradients, which overflows");
+  stop_if(true, "the sum of the squares of the gradients, which overflows");
   fail("unreachable");
-}
-
-std::vector<NamedView> Trainer::state() {
-  std::vector<NamedView> all;
-  const auto add = [&](const std::string& group, View flat) {
-    for (const NamedView& part : model_.params().named(flat)) {
-      all.push_back({group + "/" + part.name, part.view});
-    }
-  };
-  add("model", model_.params().weights());
-  add("adam_m", optimizer_.m());
-  add("adam_v", optimizer_.v());
-  return all;
 }
 
 }  // namespace mixspan

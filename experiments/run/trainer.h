@@ -1,32 +1,44 @@
 // One training run's arithmetic: a step, an evaluation, and what must be saved between them.
 #pragma once
 
-#include <functional>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "core/arena.h"
 #include "core/exec.h"
 #include "core/named_view.h"
 #include "data/loader.h"
+#include "experiments/run/checkpoint.h"
+#include "experiments/run/local_batch.h"
 #include "experiments/run/optimizer.h"
 #include "experiments/run/run_config.h"
 #include "experiments/run/schedule.h"
 #include "layers/model.h"
+#include "parallel/grad_sync.h"
+#include "parallel/mesh.h"
 
 namespace mixspan {
 
 struct StepReport {
   std::int64_t step = 0;    ///< steps done, this one included
-  std::int64_t tokens = 0;  ///< read in this step
+  std::int64_t tokens = 0;  ///< read in this step, on all ranks
   double loss = 0;          ///< mean over the step's targets, natural log
   double grad_norm = 0;     ///< before clipping
   double lr = 0;
-  double flops = 0;  ///< what the step's mathematics needs (ModelFlops::model)
+  double flops = 0;  ///< what the step's mathematics needs (ModelFlops::model), on all ranks
 };
 
+/// How a model of this config is spread over the mesh's ranks.
+ModelParallel model_parallel(const RunConfig&, const Mesh&);
+
+/// Every rank of the mesh makes the same calls; the numbers they report are the same on all.
 class Trainer {
  public:
-  /// `config` is validated and its model.vocab known. Weights are drawn from train.seed.
+  /// `config` is validated and its model.vocab known. Weights are drawn from train.seed. `mesh`
+  /// must outlive the trainer.
+  Trainer(const Exec&, const RunConfig& config, const SampleSource& data, const Mesh& mesh);
+  /// On one rank.
   Trainer(const Exec&, const RunConfig& config, const SampleSource& data);
 
   /// One optimiser step; `step` counts from 0. Throws Error, naming where it first appeared, when
@@ -34,21 +46,44 @@ class Trainer {
   StepReport step(std::int64_t step);
 
   Model& model() { return model_; }
-  /// Everything a checkpoint holds: model/NAME, adam_m/NAME, adam_v/NAME.
-  std::vector<NamedView> state();
+  const Mesh& mesh() const { return mesh_; }
+  const SequenceLayout& layout() const { return layout_; }
+
+  /// Calls `put` on the first rank, on no other, with every tensor that a checkpoint holds, whole,
+  /// by rising name: adam_m/NAME, adam_v/NAME, model/NAME.
+  /// The tensors of `extra` go among them.
+  void collect_state(const PutTensor& put, std::span<const NamedConstView> extra = {}) const;
+  /// Takes this rank's part of every tensor that collect_state() names.
+  void restore_state(const Checkpoint&);
+  /// Takes the weights alone.
+  void restore_weights(const Checkpoint&);
+
   std::int64_t micro_rows() const { return micro_rows_; }
   const Arena& activations() const { return activations_; }
 
  private:
+  Trainer(const Exec&, const RunConfig&, const SampleSource&, std::unique_ptr<Mesh> own,
+          const Mesh* given);
+
+  double run_micro_batches(const LocalBatch& local, double num_targets);
+  void sync_layer(std::int64_t layer);
+  double grad_norm() const;
+  Tensor flat_state(const std::string& group) const;
+  ConstView whole_param(ParamId id, View flat, Tensor& memory) const;
   double flops(const Batch& batch) const;
-  [[noreturn]] void report_nonfinite(std::int64_t step, const Batch& batch, double loss);
+  [[noreturn]] void report_nonfinite(std::int64_t step, const LocalBatch& local, double loss);
 
   Exec exec_;
   const RunConfig& config_;
   const SampleSource& data_;
+  std::unique_ptr<Mesh> own_mesh_;  // where none was given
+  const Mesh& mesh_;
+  SequenceLayout layout_;
   Model model_;
+  GradSync sync_;
   Optimizer optimizer_;
   ScheduleConfig schedule_;
+  std::int64_t rows_;  // of the batch, that this dp rank works on
   std::int64_t micro_rows_;
   Arena activations_;
 };

@@ -111,7 +111,7 @@ TEST_P(Golden, LossAndEveryGradientAgree) {
 
 TEST_P(Golden, TenOptimiserStepsAgree) {
   const Tensor want = read("adamw/losses");
-  Optimizer optimizer(model_.params(),
+  Optimizer optimizer({{0, model_.params().weights().size()}},
                       {number("beta1"), number("beta2"), number("eps"), number("weight_decay")});
   for (std::int64_t t = 1; t <= want.size(); ++t) {
     const double loss = loss_and_grad(test_);

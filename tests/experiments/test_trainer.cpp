@@ -99,10 +99,11 @@ TEST(Trainer, LongGradientsAreScaledDown) {
   EXPECT_EQ(b.trainer.step(0).grad_norm, norm);
   ASSERT_GT(norm, 1e-2);
   const auto moments = [](Fixture& f) {
-    for (const NamedView& t : f.trainer.state()) {
-      if (t.name == "adam_m/h.1.mlp.fc.weight") return copy_of(t.view);
-    }
-    return Tensor();
+    Tensor found;
+    f.trainer.collect_state([&](const std::string& name, const ConstView& tensor) {
+      if (name == "adam_m/h.1.mlp.fc.weight") found = copy_of(tensor);
+    });
+    return found;
   };
   Tensor want = moments(a);
   for (std::int64_t i = 0; i < want.size(); ++i) {

@@ -1,0 +1,14 @@
+// Which transport each layer's keys and values take.
+#pragma once
+
+#include <vector>
+
+#include "experiments/run/run_config.h"
+#include "parallel/exchange_plan.h"
+
+namespace mixspan {
+
+/// What parallel.transport says for each layer; "auto": a halo where that moves less than a ring.
+std::vector<Transport> layer_transports(const RunConfig&, const SequenceLayout&);
+
+}  // namespace mixspan

@@ -1,0 +1,46 @@
+// Gradients summed over the ranks that hold the same parameters, a layer at a time while backward
+// goes on with the layers below. Also who owns what when the optimiser is sharded (ZeRO-1,
+// Rajbhandari et al. 2020, arXiv:1910.02054).
+#pragma once
+
+#include <vector>
+
+#include "parallel/communicator.h"
+
+namespace mixspan {
+
+/// Ranges that touch become one; empty ones go. `ranges`: by rising position.
+std::vector<Range> joined(const std::vector<Range>& ranges);
+
+class GradSync {
+ public:
+  /// buckets: ranges of the flat buffers, one for each layer, that cover them; each begins and ends
+  /// on a cache line. With `sharded` each rank gets, and owns, its share of every bucket; else all
+  /// of it. `ranks` must outlive this.
+  GradSync(Communicator& ranks, std::vector<Range> buckets, bool sharded);
+
+  /// Posts the sum of a bucket of `grads` (flat, f32), which must not change until finish(). The
+  /// same order on every rank. `layer` names it in the counts.
+  void ready(View grads, std::size_t bucket, std::int64_t layer);
+  /// Waits for all that was posted. What this rank owns then holds the sum over the ranks.
+  void finish();
+
+  /// The parts of the flat buffers that this rank updates, by rising position.
+  const std::vector<Range>& owned() const { return owned_; }
+  bool sharded() const { return sharded_; }
+  /// Fills all of a flat buffer from what each rank owns.
+  void gather(View flat, const char* what) const;
+
+  Communicator& ranks() const { return ranks_; }
+
+ private:
+  std::vector<Range> parts_of(std::size_t bucket) const;
+
+  Communicator& ranks_;
+  std::vector<Range> buckets_;
+  bool sharded_;
+  std::vector<Range> owned_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace mixspan

@@ -1,0 +1,80 @@
+#include "tests/experiments/mesh_runs.h"
+
+#include <mutex>
+
+#include "core/rng.h"
+#include "tests/support/fixture.h"
+
+namespace mixspan::test {
+
+Batch RandomRows::rows(std::int64_t first, std::int64_t count) const {
+  Batch batch{Tensor({count, T_}, DType::i32), Tensor({count, T_}, DType::i32),
+              Tensor({count, T_}, DType::i32), packed_ ? Tensor({count, T_}, DType::i32) : Tensor(),
+              0};
+  const RandomStream stream(3, "random rows");
+  for (std::int64_t b = 0; b < count; ++b) {
+    std::int32_t start = 0;
+    for (std::int64_t t = 0; t < T_; ++t) {
+      const std::int64_t i = b * T_ + t;
+      const std::uint64_t draw = stream.bits(static_cast<std::uint64_t>((first + b) * T_ + t));
+      if (packed_ && draw % 13 == 0) start = static_cast<std::int32_t>(t);
+      batch.tokens.data<std::int32_t>()[i] = static_cast<std::int32_t>(draw >> 32) & 0x7fff;
+      batch.tokens.data<std::int32_t>()[i] %= static_cast<std::int32_t>(vocab_);
+      const bool ignored = (draw >> 8) % 5 == 0;
+      batch.targets.data<std::int32_t>()[i] =
+          ignored ? kIgnoreTarget
+                  : static_cast<std::int32_t>((draw >> 16) % static_cast<std::uint64_t>(vocab_));
+      batch.num_targets += ignored ? 0 : 1;
+      batch.positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(t) - start;
+      if (packed_) batch.document_start.data<std::int32_t>()[i] = start;
+    }
+  }
+  return batch;
+}
+
+RunConfig mesh_config(std::int64_t heads, std::int64_t rows) {
+  RunConfig c;
+  c.model.layers = 6;
+  c.model.width = 4 * heads;
+  c.model.heads = heads;
+  c.model.context = 50;
+  c.model.vocab = 37;
+  c.model.qkv_bias = true;
+  c.model.spans = {"full", "sliding:3", "sliding:8", "sliding:20", "block:7", "block-prev:6"};
+  c.train.steps = 20;
+  c.train.batch_tokens = rows * c.model.context;
+  c.train.micro_rows = 1;
+  c.train.max_grad_norm = 0;
+  c.optimizer.lr = 1e-3;
+  c.optimizer.warmup_steps = 0;
+  return c;
+}
+
+MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps,
+                       const ThreadRankOptions& options) {
+  const auto& p = config.parallel;
+  const MeshShape shape{static_cast<int>(p.dp), static_cast<int>(p.cp), static_cast<int>(p.tp)};
+  const RandomRows data(config.model.context, config.model.vocab, packed);
+  MeshResult result;
+  std::mutex mutex;
+  run_thread_ranks(shape.size(), options, [&](std::unique_ptr<Communicator> world) {
+    const Mesh mesh(std::move(world), shape);
+    TestExec exec(1);
+    Trainer trainer(exec, config, data, mesh);
+    for (std::int64_t s = 0; s < steps; ++s) {
+      const StepReport report = trainer.step(s);
+      if (!mesh.is_first()) continue;
+      result.losses.push_back(report.loss);
+      result.grad_norms.push_back(report.grad_norm);
+    }
+    const std::vector<Traffic> moved = mesh.cp().traffic();
+    trainer.collect_state([&](const std::string& name, const ConstView& whole) {
+      result.state.emplace(name, copy_of(whole));
+    });
+    const std::lock_guard lock(mutex);
+    result.traffic.insert(result.traffic.end(), moved.begin(), moved.end());
+  });
+  return result;
+}
+
+}  // namespace mixspan::test
