@@ -91,8 +91,8 @@ class GroupCall final : public Pending::Work {
   Envelope envelope_;  // its bytes: sent so far
   Clock::time_point begin_, end_;
   std::int64_t number_;           // in the history
-  std::deque<Message> messages_;  // which do not move
-  std::vector<std::unique_ptr<std::byte[]>> scratch_;
+  std::vector<std::unique_ptr<std::byte[]>> scratch_;  // outlives the messages that fill it
+  std::deque<Message> messages_;                       // which do not move
   std::function<void()> then_;
   std::int64_t turn_ = -1;  // of the second steps of the group; -1: has none
   bool second_ = false;     // messages are those of the second step

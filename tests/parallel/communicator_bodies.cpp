@@ -245,7 +245,25 @@ void waits_come_in_any_order(Communicator& world) {
   }
 }
 
-/// A mesh of `rows` rows: calls of rows, columns and world interleave, each finds its own ranks.
+/// Messages so large that neither side is done before the other takes part.
+void large_messages_pass_each_other(Communicator& world) {
+  const int P = world.size(), me = world.rank();
+  const std::int64_t n = 300'000;
+  Tensor sum = filled<float>(me, {n}), out = filled<float>(me + 50, {n}), in_({n});
+  const std::vector<Communicator::Send> sends = {{(me + 1) % P, out}};
+  const std::vector<Communicator::Receive> receives = {{(me + P - 1) % P, in_}};
+  Pending reduced = world.all_reduce_sum({.what = "large"}, sum);
+  Pending moved = world.exchange({.what = "large"}, sends, receives);
+  if (me % 2 == 0) moved.wait();
+  reduced.wait();
+  moved.wait();
+  for (std::int64_t i = 0; i < n; i += 7) {
+    ASSERT_TRUE(same_bits(sum.data<float>()[i], sum_over_ranks<float>(P, i))) << i;
+    ASSERT_EQ(in_.data<float>()[i], value<float>((me + P - 1) % P + 50, i)) << i;
+  }
+}
+
+/// Calls of the rows and columns of a mesh and of the world interleave; each finds its own ranks.
 void split_into_rows_and_columns(Communicator& world) {
   const int P = world.size(), me = world.rank();
   const int columns = P % 2 == 0 ? P / 2 : P;
@@ -358,6 +376,7 @@ std::vector<CommunicatorBody> communicator_bodies() {
           {"ExchangeKeepsTheOrderBetweenTwoRanks", exchange_keeps_the_order_between_two_ranks},
           {"Scalars", scalars},
           {"WaitsComeInAnyOrder", waits_come_in_any_order},
+          {"LargeMessagesPassEachOther", large_messages_pass_each_other},
           {"SplitIntoRowsAndColumns", split_into_rows_and_columns},
           {"TrafficIsCounted", traffic_is_counted},
           {"TransfersAreTraced", transfers_are_traced}};
