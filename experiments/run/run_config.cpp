@@ -126,20 +126,27 @@ void describe_train(ConfigSchema& schema, RunConfig& c) {
                {.min = 0, .max = 1});
 }
 
-void describe_rest(ConfigSchema& schema, RunConfig& c) {
+void describe_parallel(ConfigSchema& schema, ParallelConfig& p) {
   schema.section("parallel", "The mesh of ranks; their product is the number of ranks.");
-  schema.field("dp", &c.parallel.dp, "Parts of the batch.", {.min = 1});
-  schema.field("cp", &c.parallel.cp, "Parts of the sequence.", {.min = 1});
-  schema.field("tp", &c.parallel.tp, "Parts of heads, matrices and vocabulary.", {.min = 1});
-  schema.field("layout", &c.parallel.layout,
-               "zigzag | contiguous: which positions each cp rank holds.");
-  schema.field(
-      "transport", &c.parallel.transport,
-      "auto | halo | ring | all_to_all | gather: how keys and values reach other cp ranks.");
-  schema.field("sequence_parallel", &c.parallel.sequence_parallel,
-               "tp ranks share the rows between matrix products.");
-  schema.field("zero", &c.parallel.zero, "dp * cp ranks share the optimiser's state (ZeRO-1).");
+  schema.field("dp", &p.dp, "Parts of the batch.", {.min = 1, .max = 65536});
+  schema.field("cp", &p.cp, "Parts of the sequence.", {.min = 1, .max = 4096});
+  schema.field("tp", &p.tp, "Parts of heads, matrices and vocabulary.", {.min = 1, .max = 4096});
+  schema.field("layout", &p.layout,
+               "Which positions a part of the sequence has: one chunk, or one from either end, "
+               "which evens out the work of full attention.",
+               {.one_of = {"zigzag", "contiguous"}});
+  schema.field("transport", &p.transport,
+               "How keys and values get to the parts of the sequence that read them; auto chooses "
+               "for each layer, as `mixspan plan` shows.",
+               {.one_of = {"auto", "halo", "ring", "all_to_all", "gather"}});
+  schema.field("sequence_parallel", &p.sequence_parallel,
+               "Whether tp ranks also divide the positions between matrix products, to save "
+               "memory.");
+  schema.field("zero", &p.zero,
+               "Whether the dp x cp ranks divide the optimizer's state among them (ZeRO-1).");
+}
 
+void describe_rest(ConfigSchema& schema, RunConfig& c) {
   schema.section("checkpoint", "What a stopped run goes on from.");
   schema.field("every_steps", &c.checkpoint.every_steps,
                "Steps between checkpoints; 0 means only at the end and on a signal.", {.min = 0});
@@ -177,6 +184,7 @@ ConfigSchema schema_of(RunConfig& config) {
   describe_model(schema, config.model);
   describe_data(schema, config.data);
   describe_train(schema, config);
+  describe_parallel(schema, config.parallel);
   describe_rest(schema, config);
   return schema;
 }
@@ -187,7 +195,8 @@ ConfigSchema schema_of(ModelConfig& config) {
   return schema;
 }
 
-RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets,
+                          Purpose purpose) {
   RunConfig config;
   ConfigSchema schema = schema_of(config);
   schema.read_file(path);
@@ -195,29 +204,28 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
   const std::string where = one_line(path.string(), 400);
   schema.check_required(where);
   try {
-    validate(config);
+    validate(config, purpose);
   } catch (const InputError& error) {
     refuse("{}: {}", place_of(schema, error.what(), where), error.what());
   }
   return config;
 }
 
-void validate(const RunConfig& c) {
+void validate(const RunConfig& c, Purpose purpose) {
   validate(c.model);
   const std::int64_t tokens = c.train.batch_tokens, context = c.model.context;
   require(tokens % context == 0,
           "train.batch_tokens = {} is not a multiple of model.context = {}; wanted one, such as {}",
           tokens, context, std::max<std::int64_t>(1, (tokens + context / 2) / context) * context);
-  require(c.train.micro_rows == 0 || c.batch_rows() % c.train.micro_rows == 0,
-          "train.micro_rows = {} does not divide the {} sequences of a step (train.batch_tokens / "
-          "model.context); wanted one that does, or 0",
-          c.train.micro_rows, c.batch_rows());
   require(c.optimizer.warmup_steps <= c.train.steps,
           "optimizer.warmup_steps = {} is more than train.steps = {}; wanted at most that",
           c.optimizer.warmup_steps, c.train.steps);
   require(c.eval.buckets <= context,
           "eval.buckets = {} is more than the {} positions of model.context; wanted at most that",
           c.eval.buckets, context);
+  if (purpose == Purpose::plan) return;
+  const std::optional<std::string> problem = mesh_problem(c.model, c.parallel, c.step_shape());
+  require(!problem, "{}", problem.value_or(""));
   require(kCudaBuild || c.device != "cuda",
           "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
 }

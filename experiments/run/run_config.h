@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "data/loader.h"
+#include "experiments/cost/parallel_config.h"
 #include "layers/model_config.h"
 
 namespace mixspan {
@@ -36,14 +37,7 @@ struct RunConfig {
     double final_lr_fraction = 0.1;
     friend bool operator==(const Optimizer&, const Optimizer&) = default;
   };
-  struct Parallel {
-    std::int64_t dp = 1, cp = 1, tp = 1;
-    std::string layout = "zigzag";   ///< of positions over cp ranks; or "contiguous"
-    std::string transport = "auto";  ///< of keys and values between cp ranks; or one for all layers
-    bool sequence_parallel = true;   ///< tp ranks share the rows between matrix products
-    bool zero = true;                ///< the optimiser's state is divided among dp * cp ranks
-    friend bool operator==(const Parallel&, const Parallel&) = default;
-  };
+  using Parallel = ParallelConfig;
   struct Checkpoint {
     std::int64_t every_steps = 200;  ///< 0: only at the end and on a signal
     std::int64_t keep = 3;           ///< 0: all
@@ -73,6 +67,7 @@ struct RunConfig {
   Log log;
 
   std::int64_t batch_rows() const { return train.batch_tokens / model.context; }
+  StepShape step_shape() const { return {batch_rows(), train.micro_rows}; }
   /// Warm-up steps: what optimizer.warmup_steps says, or a tenth of the steps, at most 200.
   std::int64_t warmup() const {
     return optimizer.warmup_steps >= 0 ? optimizer.warmup_steps
@@ -86,12 +81,16 @@ ConfigSchema schema_of(RunConfig& config);
 /// The [model] section alone: what describes a model that no run of ours has trained.
 ConfigSchema schema_of(ModelConfig& config);
 
-/// Reads a config file, applies "key=value" overrides in order, and validates the result.
-RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets);
+/// What a config is read for. A plan may be of what this build or this machine cannot run.
+enum class Purpose { train, plan };
 
-/// What must hold between keys, and what this build can do. Throws InputError: one line that begins
-/// with the key to change.
-void validate(const RunConfig& config);
+/// Reads a config file, applies "key=value" overrides in order, and validates the result.
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& sets,
+                          Purpose purpose = Purpose::train);
+
+/// What must hold between keys; for training also mesh_problem() and what this build can do. Throws
+/// InputError: one line that begins with the key to change.
+void validate(const RunConfig& config, Purpose purpose = Purpose::train);
 
 /// The resolved config as TOML, every key written out.
 std::string to_toml(const RunConfig& config);

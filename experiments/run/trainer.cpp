@@ -13,21 +13,6 @@ namespace mixspan {
 
 namespace {
 
-// Positions computed at a time unless the config says: about this many give matrix products their
-// full speed; more only costs memory.
-constexpr std::int64_t kMicroTokens = 8192;
-
-std::int64_t choose_micro_rows(const RunConfig& c, std::int64_t rows, std::int64_t held) {
-  if (c.train.micro_rows > 0) {
-    check(rows % c.train.micro_rows == 0, "{} rows of a dp rank are no multiple of micro_rows {}",
-          rows, c.train.micro_rows);
-    return c.train.micro_rows;
-  }
-  std::int64_t at_once = std::clamp<std::int64_t>(kMicroTokens / held, 1, rows);
-  while (rows % at_once != 0) --at_once;
-  return at_once;
-}
-
 ScheduleConfig schedule_of(const RunConfig& c) {
   return {schedule_kind(c.optimizer.schedule), c.optimizer.lr, c.train.steps, c.warmup(),
           c.optimizer.final_lr_fraction};
@@ -73,7 +58,7 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
                                  config.optimizer.eps, config.optimizer.weight_decay}),
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
-      micro_rows_(choose_micro_rows(config, rows_, layout_.T() / layout_.ranks())),
+      micro_rows_(chosen_micro_rows(config.model, config.parallel, config.step_shape())),
       activations_("activations") {
   check(config.batch_rows() % mesh_.shape().dp == 0, "{} rows cannot be divided among {} dp ranks",
         config.batch_rows(), mesh_.shape().dp);

@@ -1,0 +1,46 @@
+// The [parallel] section of a config, and whether a model can be spread that way.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/model_config.h"
+
+namespace mixspan {
+
+struct ParallelConfig {
+  std::int64_t dp = 1;             ///< parts of the batch
+  std::int64_t cp = 1;             ///< parts of the sequence
+  std::int64_t tp = 1;             ///< parts of heads, mlp columns and vocabulary
+  std::string layout = "zigzag";   ///< of the sequence over cp: see LayoutKind
+  std::string transport = "auto";  ///< of keys and values over cp: see Transport; or "auto"
+  bool sequence_parallel = true;   ///< tp ranks divide the rows between matrix products
+  bool zero = true;                ///< dp x cp ranks divide the optimiser's state (ZeRO-1)
+
+  std::int64_t ranks() const { return dp * cp * tp; }
+  std::string str() const;  ///< "dp 2 x cp 1 x tp 2"
+  friend bool operator==(const ParallelConfig&, const ParallelConfig&) = default;
+};
+
+/// A training step, as far as spreading it over ranks goes.
+struct StepShape {
+  std::int64_t batch_rows = 1;  ///< sequences of a step, over all ranks
+  std::int64_t micro_rows = 0;  ///< a rank computes so many at a time; 0: see chosen_micro_rows
+};
+
+/// What makes it impossible: one line that begins with the key to change, says why and what would
+/// do. All rules of a mesh are here. `model` is valid.
+std::optional<std::string> mesh_problem(const ModelConfig& model, const ParallelConfig&,
+                                        const StepShape&);
+
+/// Sequences that a rank computes at a time: what StepShape says, or so many that products have
+/// their full speed, more only costing memory.
+std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig&, const StepShape&);
+
+/// The same number of ranks as other meshes that have no problem, those like `wanted` first.
+std::vector<ParallelConfig> possible_meshes(const ModelConfig& model, const ParallelConfig& wanted,
+                                            const StepShape&, std::int64_t ranks);
+
+}  // namespace mixspan
