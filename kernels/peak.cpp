@@ -3,32 +3,76 @@
 #include <algorithm>
 #include <chrono>
 
+#include "kernels/attention.h"
 #include "kernels/matmul.h"
 
 namespace mixspan {
 
-double measure_sgemm_peak(const Exec& exec) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::int64_t n = 1536;
-  constexpr double flops = 2.0 * n * n * n;
-  constexpr std::chrono::duration<double> kEnough{0.25};
-  const Arena::Scope scope = exec.scratch.scope();
-  const View a = exec.scratch.allocate("sgemm peak", {n, n});
-  const View b = exec.scratch.allocate("sgemm peak", {n, n});
-  const View c = exec.scratch.allocate("sgemm peak", {n, n});
-  for (std::int64_t i = 0; i < n * n; ++i) {  // zeros would draw less power and run faster
-    a.data<float>()[i] = static_cast<float>(i % 1013) * 1e-3f - 0.5f;
-    b.data<float>()[i] = static_cast<float>(i % 997) * 1e-3f - 0.5f;
+namespace {
+
+// Zeros would draw less power and run faster.
+void fill(View x) {
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    x.data<float>()[i] = static_cast<float>(i % 1013) * 1e-3f - 0.5f;
   }
+}
+
+// Units a second, in the best of several runs of body(), which does `units`.
+template <class Body>
+double best_rate(double units, Body&& body) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::duration<double> kEnough{0.25};
   const auto start = Clock::now();
   double best = 0;
   for (int run = 0; run < 3 || Clock::now() - start < kEnough; ++run) {
     const auto before = Clock::now();
-    matmul(exec, c, Transpose::no, a, Transpose::no, b);
+    body();
     const std::chrono::duration<double> seconds = Clock::now() - before;
-    best = std::max(best, flops / seconds.count());
+    best = std::max(best, units / seconds.count());
   }
   return best;
+}
+
+}  // namespace
+
+double measure_sgemm_peak(const Exec& exec) {
+  constexpr std::int64_t n = 1536;
+  const Arena::Scope scope = exec.scratch.scope();
+  const View a = exec.scratch.allocate("sgemm peak", {n, n});
+  const View b = exec.scratch.allocate("sgemm peak", {n, n});
+  const View c = exec.scratch.allocate("sgemm peak", {n, n});
+  fill(a);
+  fill(b);
+  return best_rate(2.0 * n * n * n, [&] { matmul(exec, c, Transpose::no, a, Transpose::no, b); });
+}
+
+double measure_attention_rate(const Exec& exec) {
+  constexpr std::int64_t T = 1024, N = 8, H = 64;
+  const Arena::Scope scope = exec.scratch.scope();
+  const View qkv = exec.scratch.allocate("attention rate", {3, T, N, H});
+  const View o = exec.scratch.allocate("attention rate", {1, T, N, H});
+  const View lse = exec.scratch.allocate("attention rate", {1, N, T});
+  fill(qkv);
+  const AttentionRule rule{FullSpan{}, 0.125f, {}};
+  const double flops = 4.0 * N * H * static_cast<double>(rule.span.pairs(T));
+  return best_rate(flops, [&] {
+    attention_forward(exec, o, lse, qkv.slice(0, 0, 1), qkv.slice(0, 1, 2), qkv.slice(0, 2, 3),
+                      rule);
+  });
+}
+
+double measure_copy_rate(const Exec& exec) {
+  constexpr std::int64_t kFloats = std::int64_t{16} << 20, kPieces = 64;
+  const Arena::Scope scope = exec.scratch.scope();
+  const View from = exec.scratch.allocate("copy rate", {kPieces, kFloats / kPieces});
+  const View to = exec.scratch.allocate("copy rate", from.shape());
+  fill(from);
+  return best_rate(static_cast<double>(from.size_bytes()), [&] {
+    exec.threads.for_each(kPieces, [&](std::int64_t piece, int) {
+      const std::int64_t begin = piece * (kFloats / kPieces);
+      std::copy_n(from.data<float>() + begin, kFloats / kPieces, to.data<float>() + begin);
+    });
+  });
 }
 
 }  // namespace mixspan

@@ -9,4 +9,10 @@ namespace mixspan {
 /// about a quarter of a second; a busy machine measures low.
 double measure_sgemm_peak(const Exec& exec);
 
+/// FLOP/s of a forward pass of full attention, counting only visible pairs, on all threads.
+double measure_attention_rate(const Exec& exec);
+
+/// Bytes/s copied (each is read and written) between arrays larger than the caches, on all threads.
+double measure_copy_rate(const Exec& exec);
+
 }  // namespace mixspan

@@ -15,5 +15,19 @@ TEST(SgemmPeak, IsANumberThatAProcessorCanHave) {
   EXPECT_EQ(exec.arena.used_bytes(), 0u);
 }
 
+TEST(AttentionRate, IsANumberThatAProcessorCanHave) {
+  test::TestExec exec(2);
+  const double rate = measure_attention_rate(exec);
+  EXPECT_GT(rate, 1e7);
+  EXPECT_LT(rate, 1e15);
+}
+
+TEST(CopyRate, IsANumberThatAMemoryCanHave) {
+  test::TestExec exec(2);
+  const double rate = measure_copy_rate(exec);
+  EXPECT_GT(rate, 1e7);
+  EXPECT_LT(rate, 1e14);
+}
+
 }  // namespace
 }  // namespace mixspan
