@@ -12,14 +12,6 @@ namespace mixspan {
 
 namespace {
 
-// Rows whose logits exist at a time: enough of them for full-speed matrix products, few enough that
-// the logits stay small beside the activations.
-std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab) {
-  constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
-  const std::int64_t fit = kChunkBytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(rows, std::max<std::int64_t>(128, fit));
-}
-
 // Every shard's part of the softmax, (shards, rows, kCrossEntropyPart); logits become exponentials.
 View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstView targets,
                   VocabShard shard) {
@@ -32,6 +24,12 @@ View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstVi
 }
 
 }  // namespace
+
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab) {
+  constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
+  const std::int64_t fit = kChunkBytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(rows, std::max<std::int64_t>(128, fit));
+}
 
 Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, ParamList& list)
     : vocab_(c.vocab),
@@ -52,7 +50,7 @@ double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h
   Saved saved(&ex.scratch, Recompute::none);
   const ConstView normed = tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, saved), R);
   const View wte = p.weight(wte_), dwte = p.grad(wte_);
-  const std::int64_t chunk = chunk_rows(R, wte.dim(0));
+  const std::int64_t chunk = logits_rows(R, wte.dim(0));
   const View d_normed = ex.scratch.allocate("d head", h.shape());
   const View d_partial = tp.partial(ex, d_normed, R);
   const View losses = ex.scratch.allocate("losses", {R});
@@ -88,7 +86,7 @@ void Head::evaluate(const Exec& ex, const Params& p, View losses, View correct, 
                     ConstView targets) const {
   const Arena::Scope scope(ex.scratch);
   const View wte = p.weight(wte_);
-  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = chunk_rows(R, V);
+  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = logits_rows(R, V);
   Saved nothing(nullptr, Recompute::full);
   const ConstView normed =
       parallel_.tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, nothing), R);

@@ -11,6 +11,10 @@
 
 namespace mixspan {
 
+/// Rows whose logits exist at a time: enough of them for full-speed matrix products, few enough
+/// that the logits stay small beside the activations.
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab);
+
 class Head {
  public:
   /// Declares ln_f.weight and ln_f.bias (C); shares the embedding table `wte` (V, C), of which each

@@ -71,6 +71,31 @@ void add_train(CLI::App& app, Action& action) {
   c->callback([a, &action] { action = [a] { return train_command(*a); }; });
 }
 
+void add_plan(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(app, "plan", "Memory, bytes moved and time of a step, before a run",
+                            "mixspan plan run.toml --machine experiments/recipes/machines/"
+                            "h100x8.toml --set parallel.cp=8");
+  auto a = std::make_shared<PlanArgs>();
+  c->add_option("CONFIG", a->config, "The run's config (TOML)")->required();
+  c->add_option("--set", a->sets, "section.key=value: overrides one key; may be repeated")
+      ->take_all()
+      ->expected(1);
+  c->add_option("--ranks", a->ranks, "Ranks there are; default: as many as the mesh has")
+      ->check(CLI::Range(1, 1 << 20));
+  c->add_option("--machine", a->machine,
+                "What it would run on (TOML); default: this machine, measured");
+  c->add_flag("--json", a->json, "Print one JSON object instead of a table");
+  c->callback([a, &action] { action = [a] { return plan_command(*a); }; });
+}
+
+void add_info(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(app, "info", "Version, processor and measured peaks",
+                            "mixspan info --measure this-machine.toml");
+  auto a = std::make_shared<InfoArgs>();
+  c->add_option("--measure", a->measure, "Write a machine file for `mixspan plan` here");
+  c->callback([a, &action] { action = [a] { return info_command(*a); }; });
+}
+
 void add_eval(CLI::App& app, Action& action) {
   CLI::App* c =
       add_command(app, "eval", "Loss and perplexity, also by position in the text",
@@ -170,11 +195,11 @@ int run_command_line(int argc, const char* const* argv) {
   add_prepare(app, action);
   add_tokenizer(app, action);
   add_train(app, action);
+  add_plan(app, action);
   add_eval(app, action);
   add_generate(app, action);
   add_exchange(app, action);
-  add_command(app, "info", "Version, processor and measured peaks", "mixspan info")
-      ->callback([&action] { action = info_command; });
+  add_info(app, action);
   try {
     if (argc > 1) refuse_unknown_command(app, argv[1]);
     app.parse(argc, argv);

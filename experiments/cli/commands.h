@@ -63,7 +63,19 @@ struct ExportArgs {
 };
 ExitCode export_command(const ExportArgs&);
 
-ExitCode info_command();
+struct PlanArgs {
+  std::filesystem::path config;
+  std::vector<std::string> sets;
+  std::filesystem::path machine;  ///< empty: measure this one
+  std::int64_t ranks = 0;         ///< 0: as many as the config's mesh has
+  bool json = false;
+};
+ExitCode plan_command(const PlanArgs&);
+
+struct InfoArgs {
+  std::filesystem::path measure;  ///< where to write what was measured; empty: only print
+};
+ExitCode info_command(const InfoArgs&);
 
 /// Parses the command line and runs the command. Prints errors to stderr, one line each; throws
 /// nothing.

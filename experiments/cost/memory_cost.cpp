@@ -1,0 +1,134 @@
+#include "experiments/cost/memory_cost.h"
+
+#include <algorithm>
+
+#include "layers/head.h"
+#include "layers/model.h"
+
+namespace mixspan {
+
+namespace {
+
+constexpr std::int64_t kFloat = 4;
+
+std::int64_t most_rows(const SequenceLayout& layout) {
+  std::int64_t rows = 0;
+  for (int rank = 0; rank < layout.ranks(); ++rank) rows = std::max(rows, layout.rows(rank));
+  return rows;
+}
+
+std::int64_t divided_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
+
+/// Sizes, in floats, of what the layers of a rank make; they are named as in layers/.
+struct Sizes {
+  std::int64_t rows;    ///< of a micro-batch inside the tp regions
+  std::int64_t held;    ///< of those, outside
+  std::int64_t hidden;  ///< (held, C)
+  std::int64_t all;     ///< (rows, C), as gathered for a region
+  std::int64_t inner;   ///< (rows, F / tp)
+  std::int64_t heads;   ///< (rows, C / tp): queries, keys, values or attention's output
+  std::int64_t lse;     ///< (rows, N / tp)
+  bool gathers;         ///< regions gather rows and reduce partial sums
+  Recompute policy;
+
+  Sizes(const ModelConfig& m, const ParallelConfig& p, std::int64_t micro_rows,
+        const SequenceLayout& layout)
+      : rows(micro_rows * most_rows(layout)),
+        held(p.sequence_parallel ? divided_up(rows, p.tp) : rows),
+        hidden(held * m.width),
+        all(rows * m.width),
+        inner(rows * m.mlp() / p.tp),
+        heads(rows * m.width / p.tp),
+        lse(rows * m.heads / p.tp),
+        gathers(p.sequence_parallel && p.tp > 1),
+        policy(parse_recompute(m.recompute)) {}
+
+  std::int64_t dear() const { return hidden + 4 * held + 4 * heads + lse + inner; }
+  std::int64_t cheap() const { return 2 * hidden + inner; }  // both norms' outputs, GELU's
+  std::int64_t kept() const {
+    return policy == Recompute::full ? 0 : dear() + (policy == Recompute::none ? cheap() : 0);
+  }
+  std::int64_t region() const { return gathers ? 3 * all : 0; }  // dy, x again, partial dx
+  /// Of a layer's backward, with all that it rebuilds.
+  std::int64_t backward() const {
+    const bool selective = policy == Recompute::selective;
+    const std::int64_t norm = selective ? hidden + 2 * held : 0;  // its output again
+    const std::int64_t mlp = inner + (selective ? inner : 0);
+    const std::int64_t attention = 4 * heads + norm;
+    const std::int64_t again = policy == Recompute::full ? dear() + cheap() + hidden : 0;
+    return again + hidden + norm + std::max(mlp, attention) + region();
+  }
+  /// Of the head: normed, its gradient, losses, mean and rstd, and a chunk of logits.
+  std::int64_t head(std::int64_t vocab) const {
+    return 2 * hidden + (gathers ? 2 * all : 0) + rows + 2 * held +
+           logits_rows(rows, vocab) * vocab;
+  }
+};
+
+/// Rows of keys (of one micro-batch) that a rank keeps of others for a layer, and has at a time.
+struct Foreign {
+  std::int64_t kept = 0, at_a_time = 0;
+};
+
+Foreign foreign_rows(const LayerExchange& layer, const SequenceLayout& layout) {
+  const std::int64_t own = most_rows(layout);
+  switch (layer.transport) {
+    case Transport::local:
+      return {};
+    case Transport::halo: {
+      const HaloPlan plan(layer.span, layout);
+      std::int64_t halo = 0;
+      for (int rank = 0; rank < layout.ranks(); ++rank) {
+        std::int64_t mine = 0;  // also what the rank copies from its own other chunk
+        for (const ChunkHalo& chunk : plan.halos(rank)) mine += chunk.positions.size();
+        halo = std::max(halo, mine);
+      }
+      return {2 * halo, 2 * halo};
+    }
+    case Transport::ring:
+      return {0, 8 * own};
+    case Transport::all_to_all:
+      return {own, 4 * own};  // all rows of some heads weigh as much as some rows of all heads
+    case Transport::gather:
+      return {0, 4 * layout.T()};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
+  const TpPart last{static_cast<int>(tp) - 1, static_cast<int>(tp)};  // no share is larger
+  const ParamList declared = declared_params(model);
+  std::int64_t count = 0;
+  for (const ParamSpec& spec : declared.specs()) {
+    count += part_shape(spec.shape, spec.split, last).size();
+  }
+  return count;
+}
+
+RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::int64_t micro_rows,
+                       const std::vector<LayerExchange>& layers) {
+  const SequenceLayout layout(parse_layout(p.layout), model.context, static_cast<int>(p.cp));
+  const Sizes sizes(model, p, micro_rows, layout);
+  const auto L = static_cast<std::int64_t>(layers.size());
+  RankMemory m;
+  m.weights = m.gradients = held_parameters(model, p.tp) * kFloat;
+  m.optimizer = 2 * m.weights;
+  if (p.zero) m.optimizer = divided_up(m.optimizer, p.dp * p.cp);
+  // The hidden states before, between and behind the layers, and the gradient of the last.
+  m.activations = (L * sizes.kept() + (L + 2) * sizes.hidden) * kFloat;
+  m.scratch = std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp))) * kFloat;
+  const std::int64_t row = micro_rows * model.width / p.tp * kFloat;
+  std::int64_t at_a_time = 0;
+  for (const LayerExchange& layer : layers) {
+    const Foreign foreign = foreign_rows(layer, layout);
+    const bool keeps = sizes.policy != Recompute::full;
+    m.exchange += keeps ? foreign.kept * row : 0;
+    at_a_time = std::max(at_a_time, foreign.at_a_time + (keeps ? 0 : foreign.kept));
+  }
+  m.exchange += at_a_time * row;
+  return m;
+}
+
+}  // namespace mixspan

@@ -1,0 +1,204 @@
+#include "experiments/cost/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+
+namespace mixspan {
+
+namespace {
+
+constexpr double kFloat = 4;
+
+/// All that a plan is made of, and what follows from it.
+class Planner {
+ public:
+  explicit Planner(const PlanRequest& r)
+      : r_(r),
+        p_(r.parallel),
+        machine_(r.machine.as_seen_by(p_.ranks())),
+        layout_(parse_layout(p_.layout), r.model.context, static_cast<int>(p_.cp)),
+        again_(parse_recompute(r.model.recompute) == Recompute::full) {
+    for (int rank = 0; rank < layout_.ranks(); ++rank) {
+      rows_ = std::max(rows_, layout_.rows(rank));
+    }
+  }
+
+  RunPlan make();
+
+ private:
+  double part_of_rows() const {
+    return static_cast<double>(rows_) / static_cast<double>(layout_.T());
+  }
+  std::vector<LayerCost> layer_costs(std::int64_t micro_rows) const;
+  void add_compute(RunPlan&, const ModelFlops& row) const;
+  void add_memory_time(RunPlan&) const;
+  void add_tensor_parallel(RunPlan&) const;
+  void add_gradients(RunPlan&) const;
+
+  const PlanRequest& r_;
+  const ParallelConfig& p_;
+  MachineFile machine_;  // as a rank sees it
+  SequenceLayout layout_;
+  bool again_;
+  std::int64_t rows_ = 0;  // of a sequence, on the rank that holds most
+};
+
+std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
+  const ModelConfig& m = r_.model;
+  const ExchangeSetting setting{
+      layout_, {micro_rows, m.heads / p_.tp, m.head_size(), 4}, p_.tp, again_, machine_};
+  const ModelFlops row = count_flops(m, m.context, m.vocab);
+  const double share = static_cast<double>(micro_rows) / static_cast<double>(p_.tp);
+  const double passes = again_ ? 4 : 3;
+  std::map<std::string, TransportChoice> choices;  // most layers share a span
+  std::vector<LayerCost> layers;
+  for (const LayerFlops& flops : row.layers) {
+    const auto [found, is_new] = choices.try_emplace(flops.span.str());
+    if (is_new) found->second = choose_transport(flops.span, setting, p_.transport);
+    const TransportCost& exchange = found->second.cost;
+    LayerCost layer{flops.span, found->second, flops, 0};
+    layer.flops.projections *= share * part_of_rows();
+    layer.flops.mlp *= share * part_of_rows();
+    layer.flops.attention = exchange.flops;
+    layer.compute_s = passes * (layer.flops.projections + layer.flops.mlp) / machine_.gemm_flops +
+                      exchange.compute_s;
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+void Planner::add_compute(RunPlan& plan, const ModelFlops& row) const {
+  double micro = 3 * row.head * static_cast<double>(plan.micro_rows) * part_of_rows() /
+                 static_cast<double>(p_.tp) / machine_.gemm_flops;
+  double exposed = 0;
+  std::int64_t bytes = 0;
+  for (const LayerCost& layer : plan.layers) {
+    micro += layer.compute_s;
+    exposed += layer.exchange.cost.exposed_s;
+    bytes += layer.exchange.cost.bytes.total();
+  }
+  plan.time.compute = micro * static_cast<double>(plan.micro_batches);
+  plan.time.cp = exposed * static_cast<double>(plan.micro_batches);
+  plan.bytes.cp = bytes * plan.micro_batches;
+}
+
+// Every result of a layer is written once and read once, in forward, and twice that in backward.
+void Planner::add_memory_time(RunPlan& plan) const {
+  ModelConfig keeps_all = r_.model;
+  keeps_all.recompute = "none";
+  const double results = static_cast<double>(
+      rank_memory(keeps_all, p_, plan.micro_rows, std::vector<LayerExchange>(plan.layers.size()))
+          .activations);
+  const double moves = 2 * (again_ ? 4 : 3) * results * static_cast<double>(plan.micro_batches);
+  // AdamW reads four buffers and writes three; clearing gradients writes one more.
+  const auto& m = plan.memory;
+  const double update =
+      7.0 / 2 * static_cast<double>(m.optimizer) + static_cast<double>(m.gradients);
+  plan.time.memory = (moves + update) / machine_.memory_bandwidth;
+}
+
+// In pieces of (tp - 1) / tp of a micro-batch's hidden states: a gathering or a scattered sum is
+// one, an all-reduce is two. Two regions a layer, the embeddings and the head.
+void Planner::add_tensor_parallel(RunPlan& plan) const {
+  if (p_.tp == 1) return;
+  const auto L = static_cast<double>(plan.layers.size());
+  const double forward = 4, backward = p_.sequence_parallel ? 6 : 4;
+  const double pieces = L * (forward * (again_ ? 2 : 1) + backward) + 4;
+  const double piece = static_cast<double>(p_.tp - 1) / static_cast<double>(p_.tp) *
+                       static_cast<double>(plan.micro_rows * rows_ * r_.model.width) * kFloat;
+  const double micro_batches = static_cast<double>(plan.micro_batches);
+  const MachineFile::Link& link = machine_.link(p_.tp, 1);
+  plan.bytes.tp = static_cast<std::int64_t>(pieces * piece * micro_batches);
+  plan.time.tp = pieces * link.seconds(piece) * micro_batches;
+}
+
+void Planner::add_gradients(RunPlan& plan) const {
+  const std::int64_t ranks = p_.dp * p_.cp;
+  if (ranks == 1) return;
+  const double once = static_cast<double>(ranks - 1) / static_cast<double>(ranks) *
+                      static_cast<double>(plan.memory.gradients);
+  const MachineFile::Link& link = machine_.link(ranks, p_.tp);
+  plan.bytes.dp = static_cast<std::int64_t>(2 * once);
+  const double backward =
+      2.0 / 3 * (plan.time.compute + plan.time.cp) / static_cast<double>(plan.micro_batches);
+  // An all-reduce is a scattered sum and a gathering; ZeRO gathers weights, after the update.
+  const double sum = link.seconds(p_.zero ? once : 2 * once);
+  plan.time.dp = std::max(0.0, sum - backward) + (p_.zero ? link.seconds(once) : 0);
+}
+
+RunPlan Planner::make() {
+  RunPlan plan;
+  plan.micro_rows = chosen_micro_rows(r_.model, p_, r_.step);
+  plan.micro_batches = r_.step.batch_rows / p_.dp / plan.micro_rows;
+  plan.layers = layer_costs(plan.micro_rows);
+  std::vector<LayerExchange> exchanges;
+  for (const LayerCost& layer : plan.layers) {
+    exchanges.push_back({layer.span, layer.exchange.cost.transport});
+  }
+  plan.memory = rank_memory(r_.model, p_, plan.micro_rows, exchanges);
+  const ModelFlops row = count_flops(r_.model, r_.model.context, r_.model.vocab);
+  add_compute(plan, row);
+  add_memory_time(plan);
+  add_tensor_parallel(plan);
+  add_gradients(plan);
+  const auto sequences = static_cast<double>(r_.step.batch_rows);
+  plan.model_flops = row.model() * sequences;
+  plan.tokens_per_s = sequences * static_cast<double>(r_.model.context) / plan.time.total();
+  plan.mfu =
+      plan.model_flops / plan.time.total() / machine_.gemm_flops / static_cast<double>(p_.ranks());
+  return plan;
+}
+
+double gigabytes(std::int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
+
+std::string memory_problem(const RunPlan& plan, const MachineFile& machine) {
+  if (plan.memory.total() <= machine.memory_bytes) return "";
+  return fmt::format("parallel: {:.1f} GB for each rank do not fit the {:.1f} GB of {}",
+                     gigabytes(plan.memory.total()), gigabytes(machine.memory_bytes), machine.name);
+}
+
+std::string others_that_do(const PlanRequest& r, std::int64_t ranks) {
+  constexpr std::size_t kMost = 3, kTries = 24;  // those further away are of little help
+  std::vector<ParallelConfig> nearest = possible_meshes(r.model, r.parallel, r.step, ranks);
+  nearest.resize(std::min(nearest.size(), kTries));
+  std::vector<std::string> names;
+  for (const ParallelConfig& p : nearest) {
+    const PlanRequest other{r.model, p, r.step, r.machine};
+    if (memory_problem(make_plan(other), r.machine.as_seen_by(ranks)).empty()) {
+      names.push_back(p.str());
+    }
+    if (names.size() == kMost) break;
+  }
+  return names.empty()
+             ? fmt::format("no mesh of {} ranks would do", ranks)
+             : fmt::format("of {} ranks these would do: {}", ranks, fmt::join(names, ", "));
+}
+
+}  // namespace
+
+RunPlan make_plan(const PlanRequest& r) {
+  const std::optional<std::string> problem = mesh_problem(r.model, r.parallel, r.step);
+  require(!problem, "{}", problem.value_or(""));
+  return Planner(r).make();
+}
+
+RunPlan make_feasible_plan(const PlanRequest& r, std::int64_t wanted_ranks) {
+  const std::int64_t ranks = wanted_ranks == 0 ? r.parallel.ranks() : wanted_ranks;
+  std::string problem = mesh_problem(r.model, r.parallel, r.step).value_or("");
+  if (r.parallel.ranks() != ranks) {
+    problem = fmt::format("parallel: {} is {} ranks, not {}", r.parallel.str(), r.parallel.ranks(),
+                          ranks);
+  }
+  if (problem.empty()) {
+    RunPlan plan = make_plan(r);
+    problem = memory_problem(plan, r.machine.as_seen_by(ranks));
+    if (problem.empty()) return plan;
+  }
+  refuse("{}; {}", problem, others_that_do(r, ranks));
+}
+
+}  // namespace mixspan

@@ -1,0 +1,136 @@
+// Memory against what a real trainer's arenas report.
+#include "experiments/cost/memory_cost.h"
+
+#include <gtest/gtest.h>
+
+#include "experiments/run/trainer.h"
+#include "layers/model.h"
+#include "tests/support/fixture.h"
+
+namespace mixspan {
+namespace {
+
+RunConfig run(const std::string& recompute) {
+  RunConfig c;
+  c.model.layers = 3;
+  c.model.width = 128;
+  c.model.heads = 4;
+  c.model.context = 256;
+  c.model.span = "sliding:32";
+  c.model.full_layers = "bottom:1";
+  c.model.recompute = recompute;
+  c.data.train = "synthetic:copy:distance=16";
+  c.train.steps = 2;
+  c.train.batch_tokens = 8 * 256;
+  c.train.micro_rows = 4;
+  return c;
+}
+
+RankMemory predicted(const ModelConfig& m, const ParallelConfig& p, std::int64_t micro_rows) {
+  std::vector<LayerExchange> layers;
+  for (const AnySpan& span : layer_spans(m)) layers.push_back({span, Transport::local});
+  return rank_memory(m, p, micro_rows, layers);
+}
+
+// Arenas round each tensor up to 64 bytes: per mille here. Scratch also holds what attention's
+// threads work with, which the prediction leaves out: an eighth at this size.
+TEST(RankMemory, IsWhatATrainerUses) {
+  for (const char* recompute : {"none", "selective", "full"}) {
+    RunConfig c = run(recompute);
+    const auto data = open_training(c.data, c.model.context, 1);
+    c.model.vocab = data->vocab_size();
+    test::TestExec exec;
+    Trainer trainer(exec.exec(), c, *data);
+    trainer.step(0);
+    const RankMemory m = predicted(c.model, c.parallel, trainer.micro_rows());
+    const auto measured = [](std::size_t bytes) { return static_cast<double>(bytes); };
+    const double kept = measured(trainer.activations().high_water_bytes());
+    EXPECT_NEAR(static_cast<double>(m.activations), kept, 0.001 * kept) << recompute;
+    const double scratch = measured(exec.arena.high_water_bytes());
+    EXPECT_LE(static_cast<double>(m.scratch), scratch) << recompute;
+    EXPECT_GE(static_cast<double>(m.scratch), 0.85 * scratch) << recompute;
+    const double weights = measured(trainer.model().params().weights().size_bytes());
+    EXPECT_NEAR(static_cast<double>(m.weights), weights, 0.001 * weights);
+    EXPECT_EQ(m.gradients, m.weights);
+    EXPECT_EQ(m.optimizer, 2 * m.weights);
+    EXPECT_EQ(m.exchange, 0);
+  }
+}
+
+TEST(RankMemory, RecomputingKeepsLess) {
+  ModelConfig m = run("none").model;
+  m.vocab = 300;
+  const auto activations = [&](const char* recompute) {
+    m.recompute = recompute;
+    return predicted(m, {}, 4).activations;
+  };
+  EXPECT_LT(activations("selective"), activations("none"));
+  EXPECT_LT(activations("full"), activations("selective") / 2);
+}
+
+TEST(HeldParameters, AreThoseOfTheModelAndOfItsParts) {
+  ModelConfig m = run("none").model;
+  m.vocab = 301;  // does not divide
+  EXPECT_EQ(held_parameters(m, 1), declared_params(m).count());
+  for (const int tp : {2, 4}) {
+    std::int64_t most = 0;
+    for (int index = 0; index < tp; ++index) {
+      const ParamList list = declared_params(m);
+      std::int64_t held = 0;
+      for (const ParamSpec& s : list.specs()) {
+        held += part_shape(s.shape, s.split, {index, tp}).size();
+      }
+      most = std::max(most, held);
+    }
+    EXPECT_EQ(held_parameters(m, tp), most);
+  }
+  EXPECT_LT(held_parameters(m, 4), declared_params(m).count() / 3);
+}
+
+TEST(RankMemory, IsDividedByEachAxisAsItShould) {
+  ModelConfig m = run("none").model;
+  m.vocab = 300;
+  const RankMemory one = predicted(m, {}, 4);
+  ParallelConfig cp;
+  cp.cp = 4;
+  const RankMemory quarter = predicted(m, cp, 4);
+  EXPECT_EQ(quarter.activations, one.activations / 4);
+  EXPECT_EQ(quarter.weights, one.weights);
+  EXPECT_EQ(quarter.optimizer, one.optimizer / 4);
+  cp.zero = false;
+  EXPECT_EQ(predicted(m, cp, 4).optimizer, one.optimizer);
+  ParallelConfig tp;
+  tp.tp = 4;
+  const RankMemory sharded = predicted(m, tp, 4);
+  EXPECT_EQ(sharded.activations, one.activations / 4);
+  EXPECT_EQ(sharded.optimizer, 2 * sharded.weights);
+  tp.sequence_parallel = false;
+  // Each rank then holds all rows of the hidden states, of the norms' outputs and statistics, and
+  // of x1, where it held a quarter.
+  const std::int64_t rows = 4 * 256, hidden = rows * 128;
+  EXPECT_EQ(predicted(m, tp, 4).activations - sharded.activations,
+            4 * (3 * (3 * hidden + 4 * rows) + 5 * hidden) * 3 / 4);
+}
+
+// In rows of 4 sequences of 128 numbers of 4 bytes; a rank holds 64 of 256 positions.
+TEST(RankMemory, OfWhatOthersSend) {
+  ModelConfig m = run("none").model;
+  m.vocab = 300;
+  ParallelConfig p;
+  p.cp = 4;
+  const std::int64_t row = 4 * 128 * 4;
+  const auto exchange = [&](Transport transport) {
+    const std::vector<LayerExchange> layers(2, {SlidingSpan{9}, transport});
+    return rank_memory(m, p, 4, layers).exchange / row;
+  };
+  EXPECT_EQ(exchange(Transport::local), 0);
+  EXPECT_EQ(exchange(Transport::halo), 2 * (2 * 16) + 2 * 16);  // two halos of 8 keys a layer
+  EXPECT_EQ(exchange(Transport::ring), 8 * 64);
+  EXPECT_EQ(exchange(Transport::all_to_all), 2 * 64 + 4 * 64);
+  EXPECT_EQ(exchange(Transport::gather), 4 * 256);
+  m.recompute = "full";
+  EXPECT_EQ(exchange(Transport::halo), 4 * 16);
+}
+
+}  // namespace
+}  // namespace mixspan
