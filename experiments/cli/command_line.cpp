@@ -172,12 +172,26 @@ void refuse_unknown_command(const CLI::App& app, const std::string& name) {
          nearest.empty() ? "mixspan --help lists them" : nearest);
 }
 
-int report(const char* message, ExitCode code) {
+ExitCode report(const char* message, ExitCode code) {
   std::fprintf(stderr, "mixspan: %s\n", message);
   return code;
 }
 
 }  // namespace
+
+ExitCode report_current_exception() {
+  try {
+    throw;
+  } catch (const InputError& e) {
+    return report(e.what(), kUsage);
+  } catch (const LeaseLost& e) {
+    return report(e.what(), kLost);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory", kFailure);
+  } catch (const std::exception& e) {
+    return report(e.what(), kFailure);
+  }
+}
 
 int run_command_line(int argc, const char* const* argv) {
   CLI::App app(
@@ -206,14 +220,8 @@ int run_command_line(int argc, const char* const* argv) {
     return action();
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kFinished : kUsage;
-  } catch (const InputError& e) {
-    return report(e.what(), kUsage);
-  } catch (const LeaseLost& e) {
-    return report(e.what(), kLost);
-  } catch (const std::bad_alloc&) {
-    return report("out of memory", kFailure);
-  } catch (const std::exception& e) {
-    return report(e.what(), kFailure);
+  } catch (...) {
+    return report_current_exception();
   }
 }
 

@@ -34,6 +34,9 @@ struct TrainArgs {
   int ranks = 1;
   bool print_config = false;
 };
+/// Of the exception being handled: prints its one line on stderr, returns what main() should.
+ExitCode report_current_exception();
+
 ExitCode train_command(const TrainArgs&);
 
 struct EvalArgs {

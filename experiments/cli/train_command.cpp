@@ -1,30 +1,67 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "experiments/cli/commands.h"
 #include "experiments/run/run_config.h"
 #include "experiments/run/train.h"
+#include "parallel/comm_mpi.h"
 
 namespace mixspan {
 
-ExitCode train_command(const TrainArgs& a) {
-  require(a.ranks >= 1, "--ranks {}: wanted 1 or more", a.ranks);
+namespace {
+
+RunConfig config_of(const TrainArgs& a) {
   std::vector<std::string> sets = a.sets;
   if (!a.max_time.empty()) sets.push_back("train.max_time=" + a.max_time);
-  const RunConfig config = load_run_config(a.config, sets);
+  return load_run_config(a.config, sets);
+}
+
+// `how`: what the person would change, "--ranks" or "mpirun -np".
+TrainRequest request_of(const TrainArgs& a, int ranks, const char* how) {
+  TrainRequest request{config_of(a), a.run_dir.empty()
+                                         ? std::filesystem::path("runs") / a.config.stem()
+                                         : a.run_dir};
+  const ParallelConfig& p = request.config.parallel;
+  require(p.ranks() == ranks,
+          "parallel.dp = {}, parallel.cp = {}, parallel.tp = {}: a mesh of {} ranks, and {} is {}; "
+          "wanted {} {}, or another mesh",
+          p.dp, p.cp, p.tp, p.ranks(), how, ranks, how, p.ranks());
+  return request;
+}
+
+// What all ranks find wrong with their input only the first one says; what another one alone finds
+// reaches the first as the reason of the end.
+ExitCode train_under_mpi(const TrainArgs& a) {
+  MpiWorld mpi;
+  try {
+    require(a.ranks == 1, "--ranks {} under MPI: wanted none, the launcher decides", a.ranks);
+    TrainRequest request = request_of(a, mpi.size(), "mpirun -np");
+    request.threads = std::max(1, available_processors() / mpi.local_size());
+    return train(request, mpi.communicator());
+  } catch (const InputError& e) {
+    if (mpi.rank() == 0) report_current_exception();
+    mpi.abort(e.what(), kUsage);
+    return kUsage;
+  } catch (const std::exception& e) {
+    const ExitCode code = report_current_exception();
+    mpi.abort(e.what(), code);
+    return code;
+  }
+}
+
+}  // namespace
+
+ExitCode train_command(const TrainArgs& a) {
   if (a.print_config) {
-    fmt::print("{}", to_toml(config));
+    fmt::print("{}", to_toml(config_of(a)));
     return kFinished;
   }
-  const auto run_dir =
-      a.run_dir.empty() ? std::filesystem::path("runs") / a.config.stem() : a.run_dir;
-  const RunConfig::Parallel& p = config.parallel;
-  require(
-      p.dp * p.cp * p.tp == a.ranks,
-      "parallel.dp = {}, cp = {}, tp = {}: a mesh of {} ranks, and there {} {}; wanted --ranks {}",
-      p.dp, p.cp, p.tp, p.dp * p.cp * p.tp, a.ranks == 1 ? "is" : "are", a.ranks,
-      p.dp * p.cp * p.tp);
-  TrainRequest request{config, run_dir};
+  if (launched_by_mpi()) return train_under_mpi(a);
+  require(a.ranks >= 1, "--ranks {}: wanted 1 or more", a.ranks);
+  TrainRequest request = request_of(a, a.ranks, "--ranks");
   request.thread_ranks = a.ranks;
   return train(request);
 }

@@ -167,7 +167,7 @@ TEST_F(Cli, WrongUsage) {
   expect_refused({"prepare", at("text")}, {"--out"});
   expect_refused({"generate", at("run"), "--prompt", "x", "--max-tokens", "many"},
                  {"--max-tokens", "many"});
-  expect_refused({"train", at("run.toml"), "--ranks", "2"}, {"--ranks 2"});
+  expect_refused({"train", at("run.toml"), "--ranks", "2"}, {"--ranks is 2", "wanted --ranks 1"});
 }
 
 TEST_F(Cli, WrongConfigs) {

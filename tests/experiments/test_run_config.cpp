@@ -136,12 +136,6 @@ TEST_F(RunConfigFile, MistakesBetweenKeysNameTheLineOrTheFile) {
 }
 
 TEST_F(RunConfigFile, WhatThisBuildCannotDoIsRefused) {
-  EXPECT_EQ(refused(kData, {"parallel.dp=2"}),
-            "--set parallel.dp=2: parallel.dp = 2: this build trains on one rank; wanted 1");
-  EXPECT_EQ(refused(kData + "[parallel]\ncp = 4\n"),
-            "a.toml:4: parallel.cp = 4: this build trains on one rank; wanted 1");
-  EXPECT_EQ(refused(kData, {"parallel.tp=2"}),
-            "--set parallel.tp=2: parallel.tp = 2: this build trains on one rank; wanted 1");
   EXPECT_EQ(refused("device = \"cuda\"\n" + kData),
             "a.toml:1: device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
 }
