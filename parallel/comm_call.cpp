@@ -95,7 +95,7 @@ void GroupCall::then_send(std::function<void()> second_step) {
 void GroupCall::posted() {
   number_ = group_->endpoint->history().begin(group_->axis, envelope_, begin_);
   ++count().calls;
-  advance();
+  group_->endpoint->advance_all();  // some links move messages only when asked
 }
 
 bool GroupCall::poll(Message& message) {

@@ -90,7 +90,7 @@ class GroupCall final : public Pending::Work {
   std::string_view what_;
   Envelope envelope_;  // its bytes: sent so far
   Clock::time_point begin_, end_;
-  std::int64_t number_;           // in the history
+  std::int64_t number_;                                // in the history
   std::vector<std::unique_ptr<std::byte[]>> scratch_;  // outlives the messages that fill it
   std::deque<Message> messages_;                       // which do not move
   std::function<void()> then_;

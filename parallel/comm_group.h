@@ -23,7 +23,6 @@ class GroupCommunicator final : public Communicator {
   int size() const override { return group_->size(); }
   const std::string& axis() const override { return group_->axis; }
 
-  /// All ranks of the group call it, if only with nothing to send.
   Pending exchange(const Call&, std::span<const Send>, std::span<const Receive>) override;
   Pending all_gather(const Call&, View x, std::span<const Range> parts) override;
   Pending reduce_scatter_sum(const Call&, View x, std::span<const Range> parts) override;

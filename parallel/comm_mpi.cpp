@@ -34,6 +34,11 @@ void check_mpi(int code, std::string_view what) {
   fail("{}: {}", what, text.data());
 }
 
+struct MpiHeader {
+  Envelope envelope;
+  std::int32_t data_tag = 0;  ///< where the data of this message is, and of no other under way
+};
+
 Clock::duration seconds(double s) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
 }
@@ -71,13 +76,14 @@ struct MpiWorld::State {
   /// moves messages inside any call, is called no more.
   struct Abandoned {
     Requests requests;
-    std::unique_ptr<Envelope> envelope;
+    std::unique_ptr<MpiHeader> header;
   };
 
   MpiOptions options;
-  MPI_Comm messages = MPI_COMM_NULL, control = MPI_COMM_NULL;
+  MPI_Comm headers = MPI_COMM_NULL, data = MPI_COMM_NULL, control = MPI_COMM_NULL;
   int rank = 0, size = 1, local_rank = 0, local_size = 1;
   int largest_tag = 0;
+  std::vector<std::int32_t> data_tags;  // the last to each rank
   int exceptions_before = 0;
   bool given_out = false;
 
@@ -132,7 +138,8 @@ struct MpiWorld::State {
   }
 
   /// Returns once the memory of the message is no longer used, or MPI can no longer be called.
-  void give_up(Requests requests, std::unique_ptr<Envelope> envelope, bool incoming) {
+  void give_up(Abandoned message, bool incoming) {
+    Requests& requests = message.requests;
     if (std::ranges::all_of(requests, [](MPI_Request r) { return r == MPI_REQUEST_NULL; })) return;
     if (!silent()) {
       for (MPI_Request& request : requests) {
@@ -142,22 +149,22 @@ struct MpiWorld::State {
       if (!give_up_at) give_up_at = Clock::now() + seconds(reason ? 0.1 : 1.0);
       do {
         int done = 0;
-        if (MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done,
-                        MPI_STATUSES_IGNORE) == MPI_SUCCESS &&
-            done != 0) {
-          return;
-        }
+        const int code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done,
+                                     MPI_STATUSES_IGNORE);
+        if (code == MPI_SUCCESS && done != 0) return;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       } while (Clock::now() < *give_up_at);
     }
-    abandoned.push_back({std::move(requests), std::move(envelope)});
+    abandoned.push_back(std::move(message));
   }
 
   void end_all();
   void finalize();
 };
 
-/// The envelope, then the data in pieces, all on one tag.
+/// A header on the tag of the channel, then the data, in pieces, on a tag of their own. The data is
+/// received once the header has come and has the right size: MPI does not survive a message that is
+/// longer than the memory for it (Open MPI 4.1 over shared memory).
 class MpiMessage final : public Transfer {
  public:
   using State = MpiWorld::State;
@@ -165,15 +172,17 @@ class MpiMessage final : public Transfer {
   static std::unique_ptr<MpiMessage> send(std::shared_ptr<State> state, int to, int tag,
                                           const Envelope& envelope,
                                           std::span<const std::byte> data) {
-    auto message = std::unique_ptr<MpiMessage>(new MpiMessage(std::move(state), nullptr));
-    *message->envelope_ = envelope;
-    const State& s = *message->state_;
-    check_mpi(MPI_Isend(message->envelope_.get(), sizeof(Envelope), MPI_BYTE, to, tag, s.messages,
+    State& s = *state;
+    std::int32_t& data_tag = s.data_tags[static_cast<std::size_t>(to)];
+    data_tag = data_tag == s.largest_tag ? 0 : data_tag + 1;
+    auto message = std::unique_ptr<MpiMessage>(new MpiMessage(std::move(state), to));
+    *message->header_ = {envelope, data_tag};
+    check_mpi(MPI_Isend(message->header_.get(), sizeof(MpiHeader), MPI_BYTE, to, tag, s.headers,
                         message->add()),
               "MPI_Isend");
     message->in_pieces(data, [&](std::span<const std::byte> piece) {
-      check_mpi(MPI_Isend(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, to, tag,
-                          s.messages, message->add()),
+      check_mpi(MPI_Isend(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, to, data_tag,
+                          s.data, message->add()),
                 "MPI_Isend");
     });
     return message;
@@ -181,41 +190,45 @@ class MpiMessage final : public Transfer {
 
   static std::unique_ptr<MpiMessage> receive(std::shared_ptr<State> state, int from, int tag,
                                              Envelope& envelope, std::span<std::byte> data) {
-    auto message = std::unique_ptr<MpiMessage>(new MpiMessage(std::move(state), &envelope));
-    message->bytes_ = static_cast<std::int64_t>(data.size());
-    const State& s = *message->state_;
-    check_mpi(MPI_Irecv(message->envelope_.get(), sizeof(Envelope), MPI_BYTE, from, tag, s.messages,
+    const State& s = *state;
+    auto message = std::unique_ptr<MpiMessage>(new MpiMessage(std::move(state), from));
+    message->received_ = &envelope;
+    message->memory_ = data;
+    check_mpi(MPI_Irecv(message->header_.get(), sizeof(MpiHeader), MPI_BYTE, from, tag, s.headers,
                         message->add()),
               "MPI_Irecv");
-    message->in_pieces(data, [&](std::span<std::byte> piece) {
-      check_mpi(MPI_Irecv(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, from, tag,
-                          s.messages, message->add()),
-                "MPI_Irecv");
-    });
     return message;
   }
 
   ~MpiMessage() override {
-    state_->give_up(std::move(requests_), std::move(envelope_), received_ != nullptr);
+    state_->give_up({std::move(requests_), std::move(header_)}, received_ != nullptr);
   }
 
   std::optional<Clock::time_point> poll() override {
     check(!state_->silent(), "a message could not be taken back, MPI is no longer called");
-    if (!test_all(std::span(requests_).first(1))) return {};
-    if (received_ != nullptr) {
-      *received_ = *envelope_;
-      if (envelope_->bytes != bytes_) return Clock::now();
-    }
     if (!test_all(requests_)) return {};
+    if (received_ != nullptr && requests_.size() == 1) {  // so far only the header
+      *received_ = header_->envelope;
+      if (std::cmp_equal(received_->bytes, memory_.size())) receive_data();
+      if (!test_all(requests_)) return {};
+    }
     state_->idle_rounds = 0;
     return Clock::now();
   }
 
  private:
-  MpiMessage(std::shared_ptr<State> state, Envelope* received)
-      : state_(std::move(state)), envelope_(std::make_unique<Envelope>()), received_(received) {}
+  MpiMessage(std::shared_ptr<State> state, int peer)
+      : state_(std::move(state)), header_(std::make_unique<MpiHeader>()), peer_(peer) {}
 
   MPI_Request* add() { return &requests_.emplace_back(MPI_REQUEST_NULL); }
+
+  void receive_data() {
+    in_pieces(memory_, [&](std::span<std::byte> piece) {
+      check_mpi(MPI_Irecv(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, peer_,
+                          header_->data_tag, state_->data, add()),
+                "MPI_Irecv");
+    });
+  }
 
   template <class Bytes, class Post>
   void in_pieces(Bytes data, Post post) {
@@ -226,9 +239,10 @@ class MpiMessage final : public Transfer {
   }
 
   std::shared_ptr<State> state_;
-  std::unique_ptr<Envelope> envelope_;
-  Envelope* received_;  // null: this end sends
-  std::int64_t bytes_ = 0;
+  std::unique_ptr<MpiHeader> header_;
+  int peer_;
+  Envelope* received_ = nullptr;  // null: this end sends
+  std::span<std::byte> memory_;   // of the end that receives
   Requests requests_;
 };
 
@@ -284,10 +298,12 @@ MpiWorld::MpiWorld(const MpiOptions& options) : state_(std::make_shared<State>()
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   check(provided >= MPI_THREAD_SERIALIZED, "this MPI cannot be called from more than one thread");
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);  // those made from it have it too
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &s.messages), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &s.control), "MPI_Comm_dup");
-  MPI_Comm_rank(s.messages, &s.rank);
-  MPI_Comm_size(s.messages, &s.size);
+  for (MPI_Comm* comm : {&s.headers, &s.data, &s.control}) {
+    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, comm), "MPI_Comm_dup");
+  }
+  MPI_Comm_rank(MPI_COMM_WORLD, &s.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &s.size);
+  s.data_tags.resize(static_cast<std::size_t>(s.size));
 
   MPI_Comm local = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
@@ -332,8 +348,7 @@ void MpiWorld::State::end_all() {
 void MpiWorld::State::finalize() {
   MPI_Cancel(&farewell_arrives);
   MPI_Wait(&farewell_arrives, MPI_STATUS_IGNORE);
-  MPI_Comm_free(&control);
-  MPI_Comm_free(&messages);
+  for (MPI_Comm* comm : {&control, &data, &headers}) MPI_Comm_free(comm);
   MPI_Finalize();
 }
 

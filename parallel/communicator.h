@@ -79,7 +79,8 @@ class Communicator {
     View data;
   };
   /// Messages between pairs of ranks, all in flight at once. Those from one rank to another arrive
-  /// in the order in which both name them. Messages to oneself are allowed.
+  /// in the order in which both name them. Messages to oneself are allowed. A rank without any
+  /// calls it all the same.
   virtual Pending exchange(const Call&, std::span<const Send>, std::span<const Receive>) = 0;
   /// Dim 0 of x is cut into `parts`, one for each rank. On return all of x is filled: rank r gave
   /// x[parts[r]].

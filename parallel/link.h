@@ -68,8 +68,7 @@ class Link {
   virtual std::unique_ptr<Transfer> send(int to, std::uint32_t channel, const Envelope& envelope,
                                          std::span<const std::byte> data) = 0;
   /// Overwrites `envelope` and `data`, which must live as long as the transfer. A message that has
-  /// another size than `data` ends the transfer too: `envelope.bytes` shows it, `data` is
-  /// undefined.
+  /// another size than `data` ends the transfer too, and leaves `data` as it was.
   virtual std::unique_ptr<Transfer> receive(int from, std::uint32_t channel, Envelope& envelope,
                                             std::span<std::byte> data) = 0;
 

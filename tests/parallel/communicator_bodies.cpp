@@ -295,6 +295,8 @@ void split_into_rows_and_columns(Communicator& world) {
   EXPECT_EQ(last->size(), 1);
   EXPECT_EQ(again->all_reduce_sum({.what = "n"}, 1.0), again->size());
   EXPECT_EQ(column->all_reduce_sum({.what = "n"}, 1.0), column->size());
+  for (int i = 0; i < me; ++i) EXPECT_EQ(last->split(0, "own")->size(), 1);
+  EXPECT_EQ(world.split(0, "all")->all_reduce_sum({.what = "n"}, 1.0), P);
 }
 
 void traffic_is_counted(Communicator& world) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace mixspan::test {
 struct CommunicatorBody {
   std::string name;
   std::function<void(Communicator& world)> run;  ///< by every rank
+  friend void PrintTo(const CommunicatorBody& body, std::ostream* out) { *out << body.name; }
 };
 std::vector<CommunicatorBody> communicator_bodies();
 

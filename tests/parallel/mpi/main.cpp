@@ -32,6 +32,7 @@ void misbehave(const std::string& end, Communicator& world) {
     refuse("no such token");
   }
   world.all_reduce_sum({.what = "gradients", .layer = 5}, x).wait();
+  world.barrier({.what = "end"});
 }
 
 class BodyTest : public testing::Test {
