@@ -1,6 +1,7 @@
 #include "parallel/comm_mpi.h"
 
 #include <mpi.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -81,7 +82,7 @@ struct MpiWorld::State {
 
   MpiOptions options;
   MPI_Comm headers = MPI_COMM_NULL, data = MPI_COMM_NULL, control = MPI_COMM_NULL;
-  int rank = 0, size = 1, local_rank = 0, local_size = 1;
+  int rank = 0, size = 1, local_rank = 0, local_size = 1, processors = 1;
   int largest_tag = 0;
   std::vector<std::int32_t> data_tags;  // the last to each rank
   int exceptions_before = 0;
@@ -286,6 +287,19 @@ class MpiLink final : public Link {
   std::shared_ptr<MpiWorld::State> state_;
 };
 
+// A launcher may have bound each rank to processors of its own, some ranks to the same, or none.
+static int processors_of(MPI_Comm local, int local_size) {
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  if (sched_getaffinity(0, sizeof mine, &mine) != 0) return 1;
+  std::vector<cpu_set_t> all(static_cast<std::size_t>(local_size));
+  check_mpi(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all.data(), sizeof mine, MPI_BYTE, local),
+            "MPI_Allgather");
+  const auto sharing = std::count_if(all.begin(), all.end(),
+                                     [&](const cpu_set_t& s) { return CPU_EQUAL(&s, &mine); });
+  return std::max(1, CPU_COUNT(&mine) / static_cast<int>(sharing));
+}
+
 MpiWorld::MpiWorld(const MpiOptions& options) : state_(std::make_shared<State>()) {
   check(options.largest_message > 0 && options.largest_message <= std::int64_t{1} << 30,
         "MpiOptions: messages of {} bytes", options.largest_message);
@@ -310,6 +324,7 @@ MpiWorld::MpiWorld(const MpiOptions& options) : state_(std::make_shared<State>()
             "MPI_Comm_split_type");
   MPI_Comm_rank(local, &s.local_rank);
   MPI_Comm_size(local, &s.local_size);
+  s.processors = processors_of(local, s.local_size);
   MPI_Comm_free(&local);
 
   int* largest_tag = nullptr;
@@ -356,6 +371,10 @@ int MpiWorld::rank() const { return state_->rank; }
 int MpiWorld::size() const { return state_->size; }
 int MpiWorld::local_rank() const { return state_->local_rank; }
 int MpiWorld::local_size() const { return state_->local_size; }
+
+int MpiWorld::processors() const { return state_->processors; }
+
+void MpiWorld::set_timeout(double seconds) { state_->options.timeout_seconds = seconds; }
 
 std::unique_ptr<Communicator> MpiWorld::communicator() {
   check(!std::exchange(state_->given_out, true), "the communicator of MPI is given out once");

@@ -44,7 +44,11 @@ class MpiWorld {
   int size() const;
   int local_rank() const;  ///< among the ranks on this machine
   int local_size() const;  ///< ranks on this machine
+  /// That this rank may keep busy: those it is bound to, divided among the ranks bound to the same.
+  int processors() const;
 
+  /// Of communicators given out from now on.
+  void set_timeout(double seconds);
   /// All ranks. Given out once; must go before this does. MPI moves messages only inside calls: a
   /// long one that is posted and waited for much later may wait for one of the two sides to call.
   std::unique_ptr<Communicator> communicator();

@@ -1,9 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "core/error.h"
-#include "core/thread_pool.h"
 #include "experiments/cli/commands.h"
 #include "experiments/run/run_config.h"
 #include "experiments/run/train.h"
@@ -39,7 +36,8 @@ ExitCode train_under_mpi(const TrainArgs& a) {
   try {
     require(a.ranks == 1, "--ranks {} under MPI: wanted none, the launcher decides", a.ranks);
     TrainRequest request = request_of(a, mpi.size(), "mpirun -np");
-    request.threads = std::max(1, available_processors() / mpi.local_size());
+    request.threads = mpi.processors();
+    mpi.set_timeout(static_cast<double>(request.config.parallel.timeout_s));
     return train(request, mpi.communicator());
   } catch (const InputError& e) {
     if (mpi.rank() == 0) report_current_exception();

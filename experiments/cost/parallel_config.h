@@ -18,6 +18,7 @@ struct ParallelConfig {
   std::string transport = "auto";  ///< of keys and values over cp: see Transport; or "auto"
   bool sequence_parallel = true;   ///< tp ranks divide the rows between matrix products
   bool zero = true;                ///< dp x cp ranks divide the optimiser's state (ZeRO-1)
+  std::int64_t timeout_s = 600;    ///< of a wait for another rank, before it counts as lost
 
   std::int64_t ranks() const { return dp * cp * tp; }
   std::string str() const;  ///< "dp 2 x cp 1 x tp 2"

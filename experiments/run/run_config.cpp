@@ -142,6 +142,10 @@ void describe_parallel(ConfigSchema& schema, ParallelConfig& p) {
   schema.field("sequence_parallel", &p.sequence_parallel,
                "Whether tp ranks also divide the positions between matrix products, to save "
                "memory.");
+  schema.field("timeout_s", &p.timeout_s,
+               "Seconds that a rank waits for another before the run ends, saying which one is "
+               "missing; 0 means for ever.",
+               {.min = 0});
   schema.field("zero", &p.zero,
                "Whether the dp x cp ranks divide the optimizer's state among them (ZeRO-1).");
 }

@@ -390,11 +390,13 @@ ExitCode train(const TrainRequest& request) {
   if (of_one.threads == 0) of_one.threads = available_processors();
   of_one.threads = std::max(1, of_one.threads / request.thread_ranks);
   ExitCode code = kFinished;
-  run_thread_ranks(request.thread_ranks, {}, [&](std::unique_ptr<Communicator> world) {
-    const bool first = world->rank() == 0;
-    const ExitCode mine = run_on(of_one, signals, std::move(world));
-    if (first) code = mine;
-  });
+  run_thread_ranks(request.thread_ranks,
+                   {.timeout_seconds = static_cast<double>(request.config.parallel.timeout_s)},
+                   [&](std::unique_ptr<Communicator> world) {
+                     const bool first = world->rank() == 0;
+                     const ExitCode mine = run_on(of_one, signals, std::move(world));
+                     if (first) code = mine;
+                   });
   return code;
 }
 
