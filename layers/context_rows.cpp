@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "core/trace.h"
 #include "kernels/attention_merge.h"
 
 namespace mixspan::context {
 
 namespace {
+
+constexpr const char* kTraced = "attention";
 
 // Calls body(to, from, floats) for each row of (B, n, N, H).
 template <class Body>
@@ -66,6 +69,7 @@ AttentionRule rule_of(const ContextAttention& c, const Rectangle& r) {
 void attend(const ContextAttention& c, const Rectangle& r, View o, View lse, ConstView q,
             ConstView k, ConstView v) {
   if (r.rows.empty()) return;
+  const TraceRange range(c.ex.tracer, kTraced);
   attention_forward(c.ex, rows_of(o, r.rows), lse_rows(lse, r.rows), rows_of(q, r.rows), k, v,
                     rule_of(c, r));
 }
@@ -73,6 +77,7 @@ void attend(const ContextAttention& c, const Rectangle& r, View o, View lse, Con
 void attend_more(const ContextAttention& c, const Rectangle& r, View o, View lse, ConstView q,
                  ConstView k, ConstView v) {
   if (r.rows.empty()) return;
+  const TraceRange range(c.ex.tracer, kTraced);
   const Arena::Scope scope(c.ex.scratch);
   const View all_rows = rows_of(o, r.rows), all_lse = lse_rows(lse, r.rows);
   const View part = c.ex.scratch.allocate("partial attention", all_rows.shape());
@@ -88,6 +93,7 @@ void attend_backward(const ContextAttention& c, const Rectangle& r, View dq, Vie
     clear_rows(c.ex, dv);
     return;
   }
+  const TraceRange range(c.ex.tracer, kTraced);
   attention_backward(c.ex, rows_of(dq, r.rows), dk, dv, rows_of(up.do_, r.rows),
                      rows_of(up.q, r.rows), k, v, rows_of(up.o, r.rows), lse_rows(up.lse, r.rows),
                      rule_of(c, r));

@@ -67,7 +67,9 @@ ExchangeBytes run_rank(const AttentionTensors& whole, const SequenceLayout& layo
   if (packed) take<std::int32_t>(start, a.document_start, layout, cp.rank());
 
   TestExec test(1);
-  const Exec ex = test.exec();
+  Exec ex = test.exec();
+  if (!a.tracers.empty()) ex.tracer = a.tracers[static_cast<std::size_t>(cp.rank())].get();
+  cp.trace(ex.tracer);
   const SequenceSplit split{cp, layout, a.document_start};
   const ContextAttention c{
       ex, split, packed ? start.view() : ConstView(), a.span, scale_for(s[3]), a.transport, kLayer,

@@ -2,9 +2,12 @@
 // it computes, joined again, and what each rank sent.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/trace.h"
 #include "parallel/exchange_bytes.h"
 #include "parallel/thread_ranks.h"
 #include "tests/kernels/attention_cases.h"
@@ -14,7 +17,8 @@ namespace mixspan::test {
 struct SplitAttention {
   AnySpan span;
   Transport transport;
-  ConstView document_start;  ///< (B, T) i32, or empty
+  ConstView document_start;                               ///< (B, T) i32, or empty
+  std::span<const std::unique_ptr<Tracer>> tracers = {};  ///< one for each rank, or none
 };
 
 /// Results of the whole sequence, full of NaN where no rank wrote.
