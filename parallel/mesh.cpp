@@ -20,4 +20,10 @@ Mesh::Mesh(std::unique_ptr<Communicator> world, MeshShape shape)
   dp_cp_ = world_->split(tp, "dp_cp");
 }
 
+void Mesh::trace(Tracer* tracer) const {
+  for (Communicator* axis : {world_.get(), tp_.get(), cp_.get(), dp_.get(), dp_cp_.get()}) {
+    axis->trace(tracer);
+  }
+}
+
 }  // namespace mixspan

@@ -32,6 +32,8 @@ class Mesh {
   /// The ranks that hold the same parameters: gradients are summed over them.
   Communicator& dp_cp() const { return *dp_cp_; }
   bool is_first() const { return world_->rank() == 0; }
+  /// Of every axis; see Communicator::trace.
+  void trace(Tracer* tracer) const;
 
  private:
   MeshShape shape_;

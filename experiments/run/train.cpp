@@ -121,7 +121,7 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
       eval_data_(open_evaluation(config_.data, config_.model.context, config_.eval.rows)),
       trainer_(machine_.exec(), config_, *data_, mesh_),
       started_from_(initial_weights()) {
-  mesh_.world().trace(machine_.exec().tracer);
+  mesh_.trace(machine_.exec().tracer);
   digest_.data<std::int64_t>()[0] = static_cast<std::int64_t>(data_->digest());
   mesh_.world().barrier({"start"});  // nobody looks for checkpoints while the folder is made
   if (!mesh_.is_first()) return;
