@@ -14,12 +14,12 @@ std::vector<Transport> layer_transports(const RunConfig& c, const SequenceLayout
     }
     const HaloPlan plan(span, layout);
     const RowSize row{1, c.model.heads / c.parallel.tp, c.model.head_size()};
-    const auto total = [&](Transport t) {
-      return most_exchange_bytes(t, plan, layout, row).total();
+    const auto forward = [&](Transport t) {
+      return most_exchange_bytes(t, plan, layout, row).forward;
     };
-    all.push_back(plan.moves_nothing()                              ? Transport::local
-                  : total(Transport::halo) < total(Transport::ring) ? Transport::halo
-                                                                    : Transport::ring);
+    all.push_back(plan.moves_nothing()                                  ? Transport::local
+                  : forward(Transport::halo) < forward(Transport::ring) ? Transport::halo
+                                                                        : Transport::ring);
   }
   return all;
 }
