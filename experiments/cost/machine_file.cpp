@@ -100,6 +100,10 @@ MachineFile load_machine_file(const std::filesystem::path& path) {
   return machine;
 }
 
+std::int64_t physical_memory() {
+  return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+}
+
 MachineFile measure_machine(const Exec& exec) {
   MachineFile m;
   m.name = cpu_name();
@@ -108,7 +112,7 @@ MachineFile measure_machine(const Exec& exec) {
   m.gemm_flops = measure_sgemm_peak(exec);
   m.attention_flops = measure_attention_rate(exec);
   m.memory_bandwidth = 2 * measure_copy_rate(exec);  // a copy reads and writes
-  m.memory_bytes = static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  m.memory_bytes = physical_memory();
   m.inside = m.between = measure_thread_link();
   return m;
 }

@@ -39,6 +39,8 @@ struct MachineFile {
 ConfigSchema schema_of(MachineFile& machine);
 /// Throws InputError: one line with file, line and key.
 MachineFile load_machine_file(const std::filesystem::path& path);
+/// Bytes that this computer has.
+std::int64_t physical_memory();
 /// Takes about a second. The link is that between two ranks that are threads; nothing is known of
 /// one to other machines, which `between` repeats.
 MachineFile measure_machine(const Exec& exec);

@@ -180,6 +180,18 @@ std::string others_that_do(const PlanRequest& r, std::int64_t ranks) {
 
 }  // namespace
 
+void refuse_without_memory(const PlanRequest& r) {
+  constexpr double kClearly = 1.5;
+  const std::int64_t ranks = r.parallel.ranks();
+  const std::int64_t needed = make_plan(r).memory.total();
+  const std::int64_t there = r.machine.as_seen_by(ranks).memory_bytes;
+  if (static_cast<double>(needed) <= kClearly * static_cast<double>(there)) return;
+  refuse(
+      "parallel: each of {} ranks is predicted to need {:.1f} GB, clearly more than its {:.1f} GB "
+      "of {}; {}",
+      ranks, gigabytes(needed), gigabytes(there), r.machine.name, others_that_do(r, ranks));
+}
+
 RunPlan make_plan(const PlanRequest& r) {
   const std::optional<std::string> problem = mesh_problem(r.model, r.parallel, r.step);
   require(!problem, "{}", problem.value_or(""));

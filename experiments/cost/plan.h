@@ -63,4 +63,8 @@ RunPlan make_plan(const PlanRequest&);
 /// the machine's memory. One line, with the nearest meshes of as many ranks that would do.
 RunPlan make_feasible_plan(const PlanRequest&, std::int64_t ranks = 0);
 
+/// Throws InputError where a rank is predicted to need so much more memory than the machine has for
+/// it that the prediction cannot be that wrong: by half. One line, as above.
+void refuse_without_memory(const PlanRequest&);
+
 }  // namespace mixspan

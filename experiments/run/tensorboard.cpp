@@ -118,4 +118,18 @@ void TensorBoardWriter::scalar(std::string_view tag, double value, std::int64_t 
   file_.write(tfrecord(scalar_event(now(), step, tag, static_cast<float>(value))));
 }
 
+void TensorBoardWriter::write(const TrainMetrics& m) {
+  scalar("train/loss", m.loss, m.step);
+  scalar("train/grad_norm", m.grad_norm, m.step);
+  scalar("train/lr", m.lr, m.step);
+  scalar("speed/tokens_per_s", m.tokens_per_s, m.step);
+  if (m.mfu) scalar("speed/mfu", *m.mfu, m.step);
+}
+
+void TensorBoardWriter::write(const EvalMetrics& m) {
+  scalar("eval/loss", m.loss, m.step);
+  if (m.bits_per_byte) scalar("eval/bits_per_byte", *m.bits_per_byte, m.step);
+  if (m.accuracy) scalar("eval/accuracy", *m.accuracy, m.step);
+}
+
 }  // namespace mixspan

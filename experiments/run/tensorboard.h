@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "experiments/run/append_file.h"
+#include "experiments/run/metrics.h"
 
 namespace mixspan {
 
@@ -28,6 +29,8 @@ class TensorBoardWriter {
   /// `last_step` as for MetricsWriter.
   TensorBoardWriter(const std::filesystem::path& folder, std::int64_t last_step);
   void scalar(std::string_view tag, double value, std::int64_t step);
+  void write(const TrainMetrics&);
+  void write(const EvalMetrics&);
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/trace.h"
 #include "experiments/cost/flops.h"
-#include "experiments/run/transports.h"
+#include "experiments/run/run_plan.h"
 #include "kernels/reduce.h"
 
 namespace mixspan {
@@ -25,16 +25,25 @@ std::vector<Range> buckets_of(const Model& model) {
   return buckets;
 }
 
-}  // namespace
-
-ModelParallel model_parallel(const RunConfig& c, const Mesh& mesh) {
+ModelParallel model_parallel(const RunConfig& c, const RunPlan& plan, const Mesh& mesh) {
   ModelParallel parallel{TensorParallel(mesh.tp(), c.parallel.sequence_parallel), {}};
-  if (mesh.shape().cp > 1) {
-    parallel.transports = layer_transports(
-        c, SequenceLayout(parse_layout(c.parallel.layout), c.model.context, mesh.shape().cp));
+  if (mesh.shape().cp == 1) return parallel;
+  for (const LayerCost& layer : plan.layers) {
+    parallel.transports.push_back(layer.exchange.cost.transport);
   }
   return parallel;
 }
+
+// The plan is of the config's mesh.
+const RunConfig& of_mesh(const RunConfig& c, const Mesh& mesh) {
+  const MeshShape wanted{static_cast<int>(c.parallel.dp), static_cast<int>(c.parallel.cp),
+                         static_cast<int>(c.parallel.tp)};
+  check(mesh.shape() == wanted, "a trainer for {} on a mesh of {}", wanted.str(),
+        mesh.shape().str());
+  return c;
+}
+
+}  // namespace
 
 Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& data)
     : Trainer(ex, config, data, std::make_unique<Mesh>(make_self_communicator(), MeshShape{}),
@@ -51,14 +60,15 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
       data_(data),
       own_mesh_(std::move(own)),
       mesh_(own_mesh_ ? *own_mesh_ : *mesh),
+      plan_(plan_of(of_mesh(config, mesh_))),
       layout_(parse_layout(config.parallel.layout), config.model.context, mesh_.shape().cp),
-      model_(config.model, Params::Gradients::yes, model_parallel(config, mesh_)),
+      model_(config.model, Params::Gradients::yes, model_parallel(config, plan_, mesh_)),
       sync_(mesh_.dp_cp(), buckets_of(model_), config.parallel.zero),
       optimizer_(sync_.owned(), {config.optimizer.beta1, config.optimizer.beta2,
                                  config.optimizer.eps, config.optimizer.weight_decay}),
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
-      micro_rows_(chosen_micro_rows(config.model, config.parallel, config.step_shape())),
+      micro_rows_(plan_.micro_rows),
       activations_("activations") {
   check(config.batch_rows() % mesh_.shape().dp == 0, "{} rows cannot be divided among {} dp ranks",
         config.batch_rows(), mesh_.shape().dp);

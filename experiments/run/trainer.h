@@ -13,6 +13,7 @@
 #include "experiments/run/local_batch.h"
 #include "experiments/run/optimizer.h"
 #include "experiments/run/run_config.h"
+#include "experiments/run/run_plan.h"
 #include "experiments/run/schedule.h"
 #include "layers/model.h"
 #include "parallel/grad_sync.h"
@@ -29,14 +30,11 @@ struct StepReport {
   double flops = 0;  ///< what the step's mathematics needs (ModelFlops::model), on all ranks
 };
 
-/// How a model of this config is spread over the mesh's ranks.
-ModelParallel model_parallel(const RunConfig&, const Mesh&);
-
 /// Every rank of the mesh makes the same calls; the numbers they report are the same on all.
 class Trainer {
  public:
   /// `config` is validated and its model.vocab known. Weights are drawn from train.seed. `mesh`
-  /// must outlive the trainer.
+  /// is the config's and must outlive the trainer.
   Trainer(const Exec&, const RunConfig& config, const SampleSource& data, const Mesh& mesh);
   /// On one rank.
   Trainer(const Exec&, const RunConfig& config, const SampleSource& data);
@@ -46,7 +44,9 @@ class Trainer {
   StepReport step(std::int64_t step);
 
   Model& model() { return model_; }
+  const Model& model() const { return model_; }
   const Mesh& mesh() const { return mesh_; }
+  const RunPlan& plan() const { return plan_; }  ///< see plan_of()
   const SequenceLayout& layout() const { return layout_; }
 
   /// Calls `put` on the first rank, on no other, with every tensor that a checkpoint holds, whole,
@@ -78,6 +78,7 @@ class Trainer {
   const SampleSource& data_;
   std::unique_ptr<Mesh> own_mesh_;  // where none was given
   const Mesh& mesh_;
+  RunPlan plan_;
   SequenceLayout layout_;
   Model model_;
   GradSync sync_;
