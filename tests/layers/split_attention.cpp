@@ -79,6 +79,7 @@ ExchangeBytes run_rank(const AttentionTensors& whole, const SequenceLayout& layo
   Saved saved(&kept, Recompute::none);
   Tensor o = poisoned_tensor(d_o.shape()), lse = poisoned_tensor({s[0], s[2], held});
   ExchangeBytes moved;
+  cp.barrier({"start"});
   c.forward(o, lse, in.part(0), in.part(1), in.part(2), saved);
   moved.forward = take_count(cp);
   c.backward(out.part(0), out.part(1), out.part(2), d_o, in.part(0), in.part(1), in.part(2), o, lse,
