@@ -20,8 +20,7 @@ RunConfig config_of(const TrainArgs& a) {
 TrainRequest request_of(const TrainArgs& a, int ranks, const char* how) {
   TrainRequest request;
   request.config = config_of(a);
-  request.run_dir =
-      a.run_dir.empty() ? std::filesystem::path("runs") / a.config.stem() : a.run_dir;
+  request.run_dir = a.run_dir.empty() ? std::filesystem::path("runs") / a.config.stem() : a.run_dir;
   const ParallelConfig& p = request.config.parallel;
   require(p.ranks() == ranks,
           "parallel.dp = {}, parallel.cp = {}, parallel.tp = {}: a mesh of {} ranks, and {} is {}; "
