@@ -28,6 +28,7 @@ TEST(MeshTrace, HoldsTheTransfersOfEveryAxisAndTheComputationBesideThem) {
   std::FILE* out = std::tmpfile();
   TrainRequest request{c, folder / "run", out};
   request.threads = request.thread_ranks = 4;
+  request.measure_peak = false;
   EXPECT_EQ(train(request), ExitCode::kFinished);
   std::fclose(out);
   const std::string trace = test::read_file(folder / "run/trace.json");
