@@ -12,6 +12,7 @@ namespace {
 // type, beside sig_atomic_t, that a handler may write, and other threads may read them.
 std::atomic<int> first_signal{0};
 std::atomic<bool> one_lives{false};
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;  // the registers alone may take 12 KiB
 static_assert(std::atomic<int>::is_always_lock_free);
 
 extern "C" void note_signal(int signal) {
@@ -28,15 +29,21 @@ extern "C" void note_signal(int signal) {
 StopSignal::StopSignal() {
   check(!one_lives.exchange(true), "there is a StopSignal already, and signals have one owner");
   first_signal = 0;
+  stack_.resize(kStackBytes);
+  stack_t own{};
+  own.ss_sp = stack_.data();
+  own.ss_size = stack_.size();
+  check(sigaltstack(&own, &stack_before_) == 0, "signals can have no stack of their own");
   struct sigaction note {};
   note.sa_handler = note_signal;
-  note.sa_flags = SA_RESTART;  // reads and writes under way must not fail
+  note.sa_flags = SA_RESTART | SA_ONSTACK;  // reads and writes under way must not fail
   sigemptyset(&note.sa_mask);
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &note, &before_[i]);
 }
 
 StopSignal::~StopSignal() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  sigaltstack(&stack_before_, nullptr);
   one_lives = false;
 }
 

@@ -4,13 +4,19 @@
 #include <signal.h>
 
 #include <array>
+#include <cstddef>
 #include <string>
+#include <vector>
 
 namespace mixspan {
 
 /// While one lives, SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 are noted instead of ending the process; a
 /// second SIGINT ends it at once. The destructor restores what was set before. Only one may live at
 /// a time, because signals belong to the process.
+/// The thread that makes it (and must destroy it) handles signals on a stack of their own: matrix
+/// products of oneDNN move the stack pointer into memory of the heap, and what a handler pushes
+/// there would overwrite what lies below. The kernel prefers a process's first thread, so that is
+/// the one that must make it where it computes.
 class StopSignal {
  public:
   StopSignal();
@@ -24,6 +30,8 @@ class StopSignal {
  private:
   static constexpr std::array<int, 4> kSignals{SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
   std::array<struct sigaction, kSignals.size()> before_{};
+  std::vector<std::byte> stack_;
+  stack_t stack_before_{};
 };
 
 /// "SIGTERM"

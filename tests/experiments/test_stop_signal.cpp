@@ -24,6 +24,28 @@ TEST(StopSignal, NotesEachSignalAndRestoresWhatWasSet) {
   }
 }
 
+// oneDNN computes with the stack pointer in the heap, where a handler's frame would do damage.
+TEST(StopSignal, HandlesSignalsOnAStackOfTheirOwn) {
+  stack_t before{}, during{}, after{};
+  sigaltstack(nullptr, &before);
+  {
+    const StopSignal stop;
+    sigaltstack(nullptr, &during);
+    EXPECT_EQ(during.ss_flags & SS_DISABLE, 0);
+    EXPECT_GE(during.ss_size, std::size_t{32} << 10);
+    for (int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) {
+      struct sigaction now {};
+      sigaction(signal, nullptr, &now);
+      EXPECT_NE(now.sa_flags & SA_ONSTACK, 0) << signal_name(signal);
+    }
+    raise(SIGTERM);
+    EXPECT_EQ(stop.requested(), SIGTERM);
+  }
+  sigaltstack(nullptr, &after);
+  EXPECT_EQ(after.ss_sp, before.ss_sp);
+  EXPECT_EQ(after.ss_flags, before.ss_flags);
+}
+
 TEST(StopSignal, KeepsTheFirst) {
   const StopSignal stop;
   raise(SIGUSR1);
