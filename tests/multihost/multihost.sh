@@ -105,6 +105,15 @@ same_losses "$work/one" "$work/two" && ok "two hosts: the losses of one process"
 on_hosts "$work" 4 "$mixspan" train "$work/run.toml" --run-dir "$work/four" "${four[@]}" >"$work/out" 2>&1
 same_losses "$work/one" "$work/four" && ok "four hosts: the losses of one process" || bad "four hosts"
 
+start_until told 15 4 "${four[@]}" || bad "the run to stop did not start"
+kill -TERM "$(rank_on_host 3)" # that one alone: all must agree
+wait $job
+[[ $? == 75 ]] && grep -q "stopped at step" "$work/out" && ok "a signal to one rank stops all, saved" ||
+  bad "a signal to one rank"
+on_hosts "$work" 4 "$mixspan" train "$work/run.toml" --run-dir "$work/told" "${four[@]}" >"$work/out" 2>&1
+cmp -s <(losses "$work/four") <(losses "$work/told") &&
+  ok "and the run goes on to the same losses" || bad "resume after a signal"
+
 start_until killed 15 4 "${four[@]}" || bad "the run to kill did not start"
 kill -KILL "$(rank_on_host 3)"
 ends_within 15 && ok "a killed rank ends all" || bad "a killed rank"
