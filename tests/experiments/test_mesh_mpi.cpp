@@ -80,7 +80,7 @@ class MeshMpi : public testing::Test {
   ScratchFolder folder_;
 };
 
-TEST_F(MeshMpi, FourProcessesTrainAsOne) {
+TEST_F(MeshMpi, FourProcessesTrainAsOneSlow) {
   if (!fs::exists("/usr/bin/mpirun")) GTEST_SKIP() << "no mpirun";
   const fs::path one = train("one", {"/usr/bin/env"}, {});
   const Checkpoint want = Checkpoint::open(one / "checkpoints" / "latest");

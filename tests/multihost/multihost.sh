@@ -30,7 +30,7 @@ spans = ["full", "sliding:16", "sliding:150", "block-prev:32"]
 [data]
 train = "synthetic:recall"
 [train]
-steps = 60
+steps = 30
 batch_tokens = 1024
 [log]
 every_steps = 1
@@ -41,7 +41,7 @@ every_steps = 10
 every_steps = 0
 rows = 8
 [parallel]
-timeout_s = 5
+timeout_s = 3
 TOML
 
 losses() { grep '"kind":"train"' "$1/metrics.jsonl" | grep -oE '"step":[0-9]+|"loss":[0-9.e-]+' | paste - -; }
@@ -50,7 +50,7 @@ losses() { grep '"kind":"train"' "$1/metrics.jsonl" | grep -oE '"step":[0-9]+|"l
 same_losses() {
   paste <(losses "$1") <(losses "$2") | awk -F'[:\t]' '
     { a = $4; b = $8; d = a > b ? a - b : b - a; if ($2 != $6 || d > 1e-5 * a) wrong = 1 }
-    END { exit wrong || NR != 60 }'
+    END { exit wrong || NR != 30 }'
 }
 
 # Starts a run on hosts in the background and waits until it has passed step $2.
@@ -105,7 +105,7 @@ same_losses "$work/one" "$work/two" && ok "two hosts: the losses of one process"
 on_hosts "$work" 4 "$mixspan" train "$work/run.toml" --run-dir "$work/four" "${four[@]}" >"$work/out" 2>&1
 same_losses "$work/one" "$work/four" && ok "four hosts: the losses of one process" || bad "four hosts"
 
-start_until told 15 4 "${four[@]}" || bad "the run to stop did not start"
+start_until told 12 4 "${four[@]}" || bad "the run to stop did not start"
 kill -TERM "$(rank_on_host 3)" # that one alone: all must agree
 wait $job
 [[ $? == 75 ]] && grep -q "stopped at step" "$work/out" && ok "a signal to one rank stops all, saved" ||
@@ -114,19 +114,19 @@ on_hosts "$work" 4 "$mixspan" train "$work/run.toml" --run-dir "$work/told" "${f
 cmp -s <(losses "$work/four") <(losses "$work/told") &&
   ok "and the run goes on to the same losses" || bad "resume after a signal"
 
-start_until killed 15 4 "${four[@]}" || bad "the run to kill did not start"
+start_until killed 12 4 "${four[@]}" || bad "the run to kill did not start"
 kill -KILL "$(rank_on_host 3)"
 ends_within 15 && ok "a killed rank ends all" || bad "a killed rank"
 on_hosts "$work" 4 "$mixspan" train "$work/run.toml" --run-dir "$work/killed" "${four[@]}" >"$work/out" 2>&1
 cmp -s <(losses "$work/four") <(losses "$work/killed") &&
   ok "and the run goes on to the same losses" || bad "resume after a kill"
 
-start_until stopped 15 4 "${four[@]}" || bad "the run to stop did not start"
+start_until stopped 12 4 "${four[@]}" || bad "the run to stop did not start"
 kill -STOP "$(rank_on_host 3)"
 ends_within 25 && grep -q "rank 2" "$work/out" && ok "a rank that hangs is named, all end" ||
   bad "a rank that hangs"
 
-start_until cut 15 4 "${four[@]}" || bad "the run to cut did not start"
+start_until cut 12 4 "${four[@]}" || bad "the run to cut did not start"
 ip -n ms-h2 link set eth0 down
 ends_within 40 && grep -q "rank 1" "$work/out" && ok "a cut link: the missing rank is named, all end" ||
   bad "a cut link"
