@@ -37,9 +37,11 @@ Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, Par
       ln_f_("ln_f", c.width, c.layer_norm_eps, list),
       wte_(wte) {}
 
-VocabShard Head::shard() const {
-  const TpPart part = parallel_.tp.part();
-  return {share(vocab_, part.count, part.index).begin, vocab_};
+// By the last shard, which none exceeds: shards may differ by a token, but in each chunk all ranks
+// meet.
+std::int64_t Head::chunk_rows(std::int64_t R) const {
+  const int ranks = parallel_.tp.part().count;
+  return logits_rows(R, share(vocab_, ranks, ranks - 1).size());
 }
 
 double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h, ConstView targets,
@@ -50,7 +52,7 @@ double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h
   Saved saved(&ex.scratch, Recompute::none);
   const ConstView normed = tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, saved), R);
   const View wte = p.weight(wte_), dwte = p.grad(wte_);
-  const std::int64_t chunk = logits_rows(R, wte.dim(0));
+  const std::int64_t chunk = chunk_rows(R);
   const View d_normed = ex.scratch.allocate("d head", h.shape());
   const View d_partial = tp.partial(ex, d_normed, R);
   const View losses = ex.scratch.allocate("losses", {R});
@@ -76,17 +78,17 @@ void Head::loss_of_chunk(const Exec& ex, View losses, View logits, ConstView tar
     return cross_entropy_forward_backward(ex, losses, logits, targets, factor);
   }
   const Arena::Scope scope(ex.scratch);
-  const View parts = gather_parts(ex, parallel_.tp, logits, targets, shard());
+  const VocabShard shard = parallel_.tp.vocab_shard(vocab_);
+  const View parts = gather_parts(ex, parallel_.tp, logits, targets, shard);
   cross_entropy_join(ex, losses, parts, targets);
-  cross_entropy_part_backward(ex, logits, parts, parallel_.tp.part().index, targets, shard(),
-                              factor);
+  cross_entropy_part_backward(ex, logits, parts, parallel_.tp.part().index, targets, shard, factor);
 }
 
 void Head::evaluate(const Exec& ex, const Params& p, View losses, View correct, ConstView h,
                     ConstView targets) const {
   const Arena::Scope scope(ex.scratch);
   const View wte = p.weight(wte_);
-  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = logits_rows(R, V);
+  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = chunk_rows(R);
   Saved nothing(nullptr, Recompute::full);
   const ConstView normed =
       parallel_.tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, nothing), R);
@@ -104,17 +106,24 @@ void Head::evaluate_chunk(const Exec& ex, View losses, View correct, View logits
                           ConstView targets) const {
   const Arena::Scope scope(ex.scratch);
   const TensorParallel& tp = parallel_.tp;
-  const std::int64_t rows = logits.dim(0), V = logits.dim(1), ranks = tp.part().count;
+  const TpPart part = tp.part();
+  const VocabShard shard = tp.vocab_shard(vocab_);
+  const std::int64_t rows = logits.dim(0), V = logits.dim(1), ranks = part.count;
   // Each shard's likeliest token; of those that are equally likely the first one counts.
   const View likeliest = ex.scratch.allocate("likeliest", {ranks, rows}, DType::i32);
   ex.threads.for_each(rows, [&](std::int64_t r, int) {
     const float* row = logits.data<float>() + r * V;
-    likeliest.data<std::int32_t>()[tp.part().index * rows + r] =
-        static_cast<std::int32_t>(shard().begin + (std::max_element(row, row + V) - row));
+    likeliest.data<std::int32_t>()[part.index * rows + r] =
+        static_cast<std::int32_t>(shard.begin + (std::max_element(row, row + V) - row));
   });
   tp.comm().all_gather({"likeliest tokens"}, likeliest, shares(ranks, ranks)).wait();
-  const View parts = gather_parts(ex, tp, logits, targets, shard());
-  cross_entropy_join(ex, losses, parts, targets);
+  View parts;
+  if (tp.alone()) {
+    cross_entropy_forward(ex, losses, logits, targets);
+  } else {
+    parts = gather_parts(ex, tp, logits, targets, shard);
+    cross_entropy_join(ex, losses, parts, targets);
+  }
   ex.threads.for_each(rows, [&](std::int64_t r, int) {
     std::int64_t best = 0;
     for (std::int64_t s = 1; s < ranks; ++s) {

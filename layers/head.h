@@ -34,7 +34,7 @@ class Head {
   void logits(const Exec&, const Params&, View logits, ConstView h) const;
 
  private:
-  VocabShard shard() const;
+  std::int64_t chunk_rows(std::int64_t R) const;
   void loss_of_chunk(const Exec&, View losses, View logits, ConstView targets, double scale) const;
   void evaluate_chunk(const Exec&, View losses, View correct, View logits, ConstView targets) const;
 

@@ -4,20 +4,13 @@
 #include <numeric>
 
 #include "kernels/embedding.h"
-#include "parallel/shares.h"
 
 namespace mixspan {
 
 namespace {
 
-ParamSpec table(const char* name, std::int64_t rows, const ModelConfig& c) {
-  return {name, {rows, c.width}, Init::normal, c.init_std, true};
-}
-
-ParamSpec split_table(const char* name, std::int64_t rows, const ModelConfig& c) {
-  ParamSpec spec = table(name, rows, c);
-  spec.split = {0};
-  return spec;
+ParamSpec table(const char* name, std::int64_t rows, const ModelConfig& c, ParamSplit split = {}) {
+  return {name, {rows, c.width}, Init::normal, c.init_std, true, split};
 }
 
 ParamId next_param(const ParamList& list) { return static_cast<ParamId>(list.specs().size()); }
@@ -42,7 +35,7 @@ ParamList declared_params(const ModelConfig& c) {
   ParamList list;
   const ModelParallel alone;
   std::vector<ParamId> first_params;
-  const ParamId wte = list.add(split_table("wte.weight", c.vocab, c));
+  const ParamId wte = list.add(table("wte.weight", c.vocab, c, {0}));
   list.add(table("wpe.weight", c.context, c));
   make_blocks(c, alone, list, first_params);
   Head(c, alone, wte, list);
@@ -53,23 +46,22 @@ Model::Model(const ModelConfig& c, Params::Gradients gradients, const ModelParal
     : config_(c),
       parallel_(std::make_unique<const ModelParallel>(parallel)),
       recompute_(parse_recompute(c.recompute)),
-      wte_(declared_.add(split_table("wte.weight", c.vocab, c))),
+      wte_(declared_.add(table("wte.weight", c.vocab, c, {0}))),
       wpe_(declared_.add(table("wpe.weight", c.context, c))),
       blocks_(make_blocks(c, *parallel_, declared_, first_params_)),
       head_(c, *parallel_, wte_, declared_),
       params_(std::make_unique<Params>(declared_, gradients, parallel.tp.part())) {}
 
-Range Model::flat_range(std::int64_t layer) const {
+std::pair<ParamId, ParamId> Model::params_of(std::int64_t layer) const {
   const auto first = [&](std::int64_t l) {
     return l < 0 ? wte_ : first_params_[static_cast<std::size_t>(l)];
   };
-  const ParamId last = layer < config_.layers ? first(layer + 1) : next_param(declared_);
-  return params_->flat_range(first(layer), last);
+  return {first(layer), layer < config_.layers ? first(layer + 1) : next_param(declared_)};
 }
 
-VocabShard Model::vocab_shard() const {
-  const TpPart part = parallel_->tp.part();
-  return {share(config_.vocab, part.count, part.index).begin, config_.vocab};
+Range Model::flat_range(std::int64_t layer) const {
+  const auto [first, end] = params_of(layer);
+  return params_->flat_range(first, end);
 }
 
 std::int64_t Model::held_rows(const ModelInput& in) const {
@@ -82,7 +74,8 @@ void Model::embed(const Exec& ex, View x, const ModelInput& in) const {
   const TensorParallel& tp = parallel_->tp;
   const View sum = tp.partial(ex, x, in.sequence().rows());
   embedding_forward(ex, sum, flat(in.tokens), flat(in.positions), params_->weight(wte_),
-                    tp.part().index == 0 ? params_->weight(wpe_) : View(), vocab_shard());
+                    tp.part().index == 0 ? params_->weight(wpe_) : View(),
+                    tp.vocab_shard(config_.vocab));
   tp.reduce({"embeddings"}, x, sum);
 }
 
@@ -107,24 +100,24 @@ void Model::backward(const Exec& ex, View dh, const ModelInput& in, const Activa
     if (ready) ready(static_cast<std::int64_t>(l));
   }
   const Arena::Scope scope(ex.scratch);
-  const ConstView dx = parallel_->tp.gather(ex, {"d embeddings"}, dh, in.sequence().rows());
+  const TensorParallel& tp = parallel_->tp;
+  const ConstView dx = tp.gather(ex, {"d embeddings"}, dh, in.sequence().rows());
   embedding_backward(ex, params_->grad(wte_), params_->grad(wpe_), dx, flat(in.tokens),
-                     flat(in.positions), vocab_shard());
+                     flat(in.positions), tp.vocab_shard(config_.vocab));
   if (ready) ready(-1);
 }
 
 void Model::sum_gradients_by_rows(const Exec& ex, std::int64_t layer) const {
   if (!parallel_->tp.splits_rows()) return;
-  const Range range = flat_range(layer);
+  const auto [first, end] = params_of(layer);
   std::vector<View> grads;
   std::int64_t size = 0;
-  for (std::size_t i = 0; i < params_->specs().size(); ++i) {
-    const auto id = static_cast<ParamId>(i), after = static_cast<ParamId>(i + 1);
-    const Range held = params_->flat_range(id, after);
-    if (!params_->specs()[i].gradient_by_rows || intersection(held, range).empty()) continue;
-    grads.push_back(params_->grad(id));
+  for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(end); ++i) {
+    if (!params_->specs()[i].gradient_by_rows) continue;
+    grads.push_back(params_->grad(static_cast<ParamId>(i)));
     size += grads.back().size();
   }
+  if (grads.empty()) return;
   const Arena::Scope scope(ex.scratch);
   const View all = ex.scratch.allocate("gradients by rows", {size});
   float* at = all.data<float>();

@@ -88,8 +88,8 @@ class Model {
   void extend(const Exec&, View logits, ConstView tokens, State&) const;
 
  private:
+  std::pair<ParamId, ParamId> params_of(std::int64_t layer) const;  // the first, and past the last
   std::int64_t held_rows(const ModelInput&) const;
-  VocabShard vocab_shard() const;
   void embed(const Exec&, View x, const ModelInput&) const;
 
   ModelConfig config_;

@@ -17,6 +17,10 @@ TensorParallel::TensorParallel() : self_(make_self_communicator()), comm_(self_.
 TensorParallel::TensorParallel(Communicator& tp, bool sequence_parallel)
     : comm_(&tp), sequence_parallel_(sequence_parallel) {}
 
+VocabShard TensorParallel::vocab_shard(std::int64_t vocab) const {
+  return {share(vocab, comm_->size(), comm_->rank()).begin, vocab};
+}
+
 Range TensorParallel::rows(std::int64_t R) const {
   return splits_rows() ? share(R, comm_->size(), comm_->rank()) : Range{0, R};
 }

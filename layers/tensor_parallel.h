@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/exec.h"
+#include "kernels/vocab_shard.h"
 #include "layers/param_split.h"
 #include "parallel/communicator.h"
 
@@ -25,6 +26,8 @@ class TensorParallel {
   bool alone() const { return comm_->size() == 1; }
   bool splits_rows() const { return sequence_parallel_ && !alone(); }
   Communicator& comm() const { return *comm_; }
+  /// The part of a vocabulary whose embeddings and logits this rank has.
+  VocabShard vocab_shard(std::int64_t vocab) const;
   /// Of R rows, those this rank holds outside the regions.
   Range rows(std::int64_t R) const;
 
