@@ -1,7 +1,6 @@
 #include "kernels/residual.h"
 
 #include "kernels/chunks.h"
-#include "kernels/oracle_values.h"
 
 namespace mixspan {
 
@@ -21,14 +20,5 @@ void bias_residual(const Exec& exec, View y, ConstView x, ConstView bias, ConstV
     }
   });
 }
-
-namespace oracle {
-void bias_residual(View y, ConstView x, ConstView bias, ConstView residual) {
-  std::vector<double> values = read_values(x);
-  const std::vector<double> b = read_values(bias), add = read_values(residual);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] += b[i % b.size()] + add[i];
-  write_values(y, values);
-}
-}  // namespace oracle
 
 }  // namespace mixspan
