@@ -105,19 +105,6 @@ ConstView ConstView::select(int d, std::int64_t index) const {
   return v;
 }
 
-ConstView ConstView::swapped(int a, int b) const {
-  const int last = shape_.rank() - 1;
-  check(a >= 0 && b >= 0 && a < last && b < last, "dims {} and {} of {} cannot be exchanged", a, b,
-        shape_.str());
-  std::array<std::int64_t, Shape::kMaxRank> dims{};
-  std::copy(shape_.dims().begin(), shape_.dims().end(), dims.begin());
-  std::swap(dims[static_cast<std::size_t>(a)], dims[static_cast<std::size_t>(b)]);
-  ConstView v = *this;
-  v.shape_ = Shape(std::span<const std::int64_t>(dims.data(), shape_.dims().size()));
-  std::swap(v.strides_[static_cast<std::size_t>(a)], v.strides_[static_cast<std::size_t>(b)]);
-  return v;
-}
-
 namespace {
 constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 register
 }

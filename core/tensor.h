@@ -69,7 +69,6 @@ class ConstView {
   /// Drops dim d (not the last) by fixing its index.
   ConstView select(int d, std::int64_t index) const;
   /// The same elements with dims a and b (not the last) exchanged.
-  ConstView swapped(int a, int b) const;
 
  protected:
   const void* data_ = nullptr;
@@ -98,7 +97,6 @@ class View : public ConstView {
     return View(ConstView::split(d, outer, inner));
   }
   View select(int d, std::int64_t index) const { return View(ConstView::select(d, index)); }
-  View swapped(int a, int b) const { return View(ConstView::swapped(a, b)); }
 
  private:
   explicit View(const ConstView& v) : ConstView(v) {}

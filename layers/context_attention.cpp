@@ -11,7 +11,7 @@ void ContextAttention::forward(View o, View lse, ConstView q, ConstView k, Const
     case Transport::ring:
       return ring_attention::forward(*this, o, lse, q, k, v);
     case Transport::all_to_all:
-      return head_attention::forward(*this, o, lse, q, k, v, saved);
+      return head_attention::forward(*this, o, q, k, v, saved);
     case Transport::gather:
       return gathered_attention::forward(*this, o, lse, q, k, v);
   }

@@ -23,7 +23,8 @@ struct ContextAttention {
   Transport transport;
   std::int64_t layer;  ///< for the counts of what moved
 
-  /// Overwrites o and lse; leaves in `saved` what backward needs.
+  /// Overwrites o, and lse where backward will want it (all_to_all keeps one of its own); leaves in
+  /// `saved` what else backward needs.
   void forward(View o, View lse, ConstView q, ConstView k, ConstView v, Saved& saved) const;
   /// Overwrites dq, dk, dv.
   void backward(View dq, View dk, View dv, ConstView do_, ConstView q, ConstView k, ConstView v,
@@ -47,8 +48,7 @@ void backward(const ContextAttention&, View dq, View dk, View dv, ConstView do_,
 }  // namespace ring_attention
 
 namespace head_attention {  // all-to-all over heads
-void forward(const ContextAttention&, View o, View lse, ConstView q, ConstView k, ConstView v,
-             Saved&);
+void forward(const ContextAttention&, View o, ConstView q, ConstView k, ConstView v, Saved&);
 void backward(const ContextAttention&, View dq, View dk, View dv, ConstView do_, const Saved&);
 }  // namespace head_attention
 

@@ -4,6 +4,7 @@
 
 #include "core/trace.h"
 #include "kernels/attention_merge.h"
+#include "kernels/chunks.h"
 
 namespace mixspan::context {
 
@@ -17,11 +18,10 @@ void for_each_row(const Exec& ex, const View& to, const ConstView& from, Body&& 
   check_shape("rows", from, to.shape());
   const std::int64_t n = to.dim(1), floats = to.dim(2) * to.dim(3);
   check(to.stride(2) == to.dim(3) && from.stride(2) == from.dim(3), "heads of a row lie apart");
-  constexpr std::int64_t kRowsAtOnce = 64;
-  const std::int64_t groups = (n + kRowsAtOnce - 1) / kRowsAtOnce;
-  ex.threads.for_each(to.dim(0) * groups, [&](std::int64_t item, int) {
-    const std::int64_t b = item / groups, first = item % groups * kRowsAtOnce;
-    for (std::int64_t t = first; t < std::min(n, first + kRowsAtOnce); ++t) {
+  const std::int64_t rows = to.dim(0) * n;
+  for_each_chunk(ex.threads, rows, rows_per_chunk(floats), [&](auto begin, auto end, auto) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t b = row / n, t = row % n;
       body(to.data<float>() + b * to.stride(0) + t * to.stride(1),
            from.data<float>() + b * from.stride(0) + t * from.stride(1), floats);
     }

@@ -18,7 +18,7 @@ Whole make_whole(const ContextAttention& c, const ConstView& k) {
   return {c.ex.scratch.allocate("all keys", shape), c.ex.scratch.allocate("all values", shape)};
 }
 
-// (positions by rank and row, 2, B, N, H) flattened to two dims: the rows of a rank lie together.
+// (T, 2 * B * N * H): the parts of all ranks, one behind the other.
 View make_message(const ContextAttention& c, const ConstView& k) {
   return c.ex.scratch.allocate("gathered",
                                {c.split.layout.T(), 2 * k.dim(0) * k.dim(2) * k.dim(3)});
@@ -34,22 +34,20 @@ std::vector<Range> parts_of(const SequenceLayout& layout) {
   return parts;
 }
 
-// Keys (part 0) or values (part 1) of message rows, as (B, rows, N, H).
-View part_of(const View& message, Range rows, int part, const ConstView& k) {
-  const std::int64_t B = k.dim(0), N = k.dim(2), H = k.dim(3);
-  // (rows, 2, B, N * H): dims in the order (B, rows, N, H) are the same memory.
-  const View split = message.slice(0, rows.begin, rows.end).split(1, 2, B * N * H);
-  return split.select(1, part).split(1, B, N * H).split(2, N, H).swapped(0, 1);
+// The keys (which = 0) or values (1) of one rank's part: (B, its rows, N, H).
+View tensor_of(const View& message, Range part, int which, const ConstView& k) {
+  return message.slice(0, part.begin, part.end)
+      .reshape({2, k.dim(0), part.size(), k.dim(2), k.dim(3)})
+      .select(0, which);
 }
 
-// Calls body(message rows, positions) for every chunk of every rank.
+// Calls body(part of the message, chunk) for every chunk of every rank.
 template <class Body>
 void for_each_chunk(const SequenceLayout& layout, Body&& body) {
   const std::vector<Range> parts = parts_of(layout);
   for (int rank = 0; rank < layout.ranks(); ++rank) {
-    const std::int64_t begin = parts[static_cast<std::size_t>(rank)].begin;
     for (const Chunk& chunk : chunks_of(layout, rank)) {
-      body(Range{begin + chunk.rows.begin, begin + chunk.rows.end}, chunk.positions);
+      body(parts[static_cast<std::size_t>(rank)], chunk);
     }
   }
 }
@@ -60,12 +58,13 @@ Whole gather(const ContextAttention& c, const ConstView& k, const ConstView& v) 
   const View message = make_message(c, k);
   const std::vector<Range> parts = parts_of(c.split.layout);
   const Range mine = parts[static_cast<std::size_t>(c.rank())];
-  copy_rows(c.ex, part_of(message, mine, 0, k), k);
-  copy_rows(c.ex, part_of(message, mine, 1, k), v);
+  copy_rows(c.ex, tensor_of(message, mine, 0, k), k);
+  copy_rows(c.ex, tensor_of(message, mine, 1, k), v);
   c.split.cp.all_gather({"gathered keys", c.layer}, message, parts).wait();
-  for_each_chunk(c.split.layout, [&](Range rows, Range positions) {
-    copy_rows(c.ex, rows_of(whole.k, positions), part_of(message, rows, 0, k));
-    copy_rows(c.ex, rows_of(whole.v, positions), part_of(message, rows, 1, k));
+  for_each_chunk(c.split.layout, [&](Range part, const Chunk& chunk) {
+    const View keys = tensor_of(message, part, 0, k), values = tensor_of(message, part, 1, k);
+    copy_rows(c.ex, rows_of(whole.k, chunk.positions), rows_of(keys, chunk.rows));
+    copy_rows(c.ex, rows_of(whole.v, chunk.positions), rows_of(values, chunk.rows));
   });
   return whole;
 }
@@ -106,15 +105,16 @@ void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do
     add_rows(c.ex, v_sum, d_values);
   }
   const View message = make_message(c, k);
-  for_each_chunk(c.split.layout, [&](Range rows, Range positions) {
-    copy_rows(c.ex, part_of(message, rows, 0, k), rows_of(sums.k, positions));
-    copy_rows(c.ex, part_of(message, rows, 1, k), rows_of(sums.v, positions));
+  for_each_chunk(c.split.layout, [&](Range part, const Chunk& chunk) {
+    const View keys = tensor_of(message, part, 0, k), values = tensor_of(message, part, 1, k);
+    copy_rows(c.ex, rows_of(keys, chunk.rows), rows_of(sums.k, chunk.positions));
+    copy_rows(c.ex, rows_of(values, chunk.rows), rows_of(sums.v, chunk.positions));
   });
   const std::vector<Range> parts = parts_of(c.split.layout);
   c.split.cp.reduce_scatter_sum({"gathered gradients", c.layer}, message, parts).wait();
   const Range mine = parts[static_cast<std::size_t>(c.rank())];
-  copy_rows(c.ex, dk, part_of(message, mine, 0, k));
-  copy_rows(c.ex, dv, part_of(message, mine, 1, k));
+  copy_rows(c.ex, dk, tensor_of(message, mine, 0, k));
+  copy_rows(c.ex, dv, tensor_of(message, mine, 1, k));
 }
 
 }  // namespace mixspan::gathered_attention

@@ -77,13 +77,10 @@ class Exchange {
   // Sends rows of k and v to whom they are halo.
   Pending post_keys(ConstView k, ConstView v) {
     for (const Mail& mail : own_and(sends_)) {
-      std::int64_t at = 0;
-      for (const HaloMessage::Part& part : mail.message.parts) {
-        const Range to{at, at + part.rows.size()};
-        copy_rows(c_.ex, rows_of(mail.buffer.select(0, 0), to), rows_of(k, part.rows));
-        copy_rows(c_.ex, rows_of(mail.buffer.select(0, 1), to), rows_of(v, part.rows));
-        at = to.end;
-      }
+      for_each_part(mail, [&](const HaloMessage::Part& part, View keys, View values) {
+        copy_rows(c_.ex, keys, rows_of(k, part.rows));
+        copy_rows(c_.ex, values, rows_of(v, part.rows));
+      });
     }
     return post("halo", sends_, receives_);
   }

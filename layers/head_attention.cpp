@@ -99,7 +99,7 @@ AttentionRule whole_rule(const ContextAttention& c) {
 
 }  // namespace
 
-void forward(const ContextAttention& c, View o, View lse, ConstView q, ConstView k, ConstView v,
+void forward(const ContextAttention& c, View o, ConstView q, ConstView k, ConstView v,
              Saved& saved) {
   const HeadExchange exchange(c, q.dim(2));
   const std::int64_t B = q.dim(0), T = c.split.layout.T(), n = exchange.mine().size();
@@ -113,7 +113,6 @@ void forward(const ContextAttention& c, View o, View lse, ConstView q, ConstView
   if (n > 0) attention_forward(c.ex, ho, h_lse, hq, hk, hv, whole_rule(c));
   const ConstView out[] = {ho};
   exchange.to_rows("attention of heads", out, std::span(&o, 1));
-  std::fill_n(lse.data<float>(), lse.size(), 0.0f);  // backward uses that of the heads
 }
 
 void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do_,

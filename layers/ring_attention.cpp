@@ -19,9 +19,7 @@ struct Block {
 
 class Ring {
  public:
-  Ring(const ContextAttention& c, const ConstView& k) : c_(c), like_(k) {
-    for (int rank = 0; rank < c.ranks(); ++rank) most_ = std::max(most_, c.split.layout.rows(rank));
-  }
+  Ring(const ContextAttention& c, const ConstView& k) : c_(c), like_(k) {}
 
   int next() const { return (c_.rank() + 1) % c_.ranks(); }
   int previous() const { return (c_.rank() + c_.ranks() - 1) % c_.ranks(); }
@@ -29,7 +27,9 @@ class Ring {
   int owner(int t) const { return (c_.rank() - t + c_.ranks()) % c_.ranks(); }
 
   /// Room for the block of any rank.
-  View room(const char* label) const { return c_.ex.scratch.allocate(label, shape(most_)); }
+  View room(const char* label) const {
+    return c_.ex.scratch.allocate(label, shape(c_.split.layout.most_rows()));
+  }
   Block block(int owner, View room) const {
     const std::int64_t rows = c_.split.layout.rows(owner);
     const Shape s = shape(rows);
@@ -65,7 +65,6 @@ class Ring {
   }
   const ContextAttention& c_;
   ConstView like_;
-  std::int64_t most_ = 0;
 };
 
 }  // namespace
@@ -98,21 +97,22 @@ void forward(const ContextAttention& c, View o, View lse, ConstView q, ConstView
 
 namespace {
 
-// Gradients of the keys and values of a block from this rank's queries; adds to dq.
-void block_backward(const ContextAttention& c, const Ring& ring, const Block& block,
-                    const Block& gradients, View dq, const Upstream& up) {
+// Overwrites the gradients of a block's keys and values with those from this rank's queries; adds
+// to dq.
+void block_backward(const ContextAttention& c, const Ring& ring, const Block& block, View dq,
+                    View dk, View dv, const Upstream& up) {
   const Arena::Scope scope(c.ex.scratch);
-  clear_rows(c.ex, gradients.keys());
-  clear_rows(c.ex, gradients.values());
+  clear_rows(c.ex, dk);
+  clear_rows(c.ex, dv);
   ring.for_each_rectangle(block.owner, [&](const Rectangle& r, Range keys) {
     const Arena::Scope rectangle_scope(c.ex.scratch);
-    const View k_sum = rows_of(gradients.keys(), keys), v_sum = rows_of(gradients.values(), keys);
-    const View dk = c.ex.scratch.allocate("partial dk", k_sum.shape());
-    const View dv = c.ex.scratch.allocate("partial dv", v_sum.shape());
-    attend_backward_more(c, r, dq, dk, dv, up, rows_of(block.keys(), keys),
+    const View k_sum = rows_of(dk, keys), v_sum = rows_of(dv, keys);
+    const View d_keys = c.ex.scratch.allocate("partial dk", k_sum.shape());
+    const View d_values = c.ex.scratch.allocate("partial dv", v_sum.shape());
+    attend_backward_more(c, r, dq, d_keys, d_values, up, rows_of(block.keys(), keys),
                          rows_of(block.values(), keys));
-    add_rows(c.ex, k_sum, dk);
-    add_rows(c.ex, v_sum, dv);
+    add_rows(c.ex, k_sum, d_keys);
+    add_rows(c.ex, v_sum, d_values);
   });
 }
 
@@ -138,18 +138,16 @@ void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do
       incoming = ring.block(ring.owner(t + 1), coming);
       arrival = ring.pass("ring", &block, &incoming);
     }
-    Block own = ring.block(block.owner, part);
-    block_backward(c, ring, block, own, dq, up);
     if (t == 0) {
-      copy_rows(c.ex, dk, own.keys());
-      copy_rows(c.ex, dv, own.values());
+      block_backward(c, ring, block, dq, dk, dv, up);
     } else {
-      sums.wait();  // at step 1 nothing has come: this rank is the first that the block visits
-      Block sum = ring.block(block.owner, sum_here);
-      if (t == 1) {
-        copy_rows(c.ex, sum.keys(), own.keys());
-        copy_rows(c.ex, sum.values(), own.values());
+      const Block sum = ring.block(block.owner, sum_here);
+      if (t == 1) {  // nothing has come: this rank is the first that the block visits
+        block_backward(c, ring, block, dq, sum.keys(), sum.values(), up);
       } else {
+        const Block own = ring.block(block.owner, part);
+        block_backward(c, ring, block, dq, own.keys(), own.values(), up);
+        sums.wait();
         add_rows(c.ex, sum.keys(), own.keys());
         add_rows(c.ex, sum.values(), own.values());
       }

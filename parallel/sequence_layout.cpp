@@ -1,5 +1,7 @@
 #include "parallel/sequence_layout.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "parallel/shares.h"
 
@@ -36,24 +38,18 @@ std::int64_t SequenceLayout::rows(int rank) const {
   return n;
 }
 
+std::int64_t SequenceLayout::most_rows() const {
+  std::int64_t most = 0;
+  for (int rank = 0; rank < ranks(); ++rank) most = std::max(most, rows(rank));
+  return most;
+}
+
 std::int64_t SequenceLayout::position(int rank, std::int64_t row) const {
   for (const Range& chunk : chunks(rank)) {
     if (row < chunk.size()) return chunk.begin + row;
     row -= chunk.size();
   }
   fail("row {} lies past the rows of rank {}", row, rank);
-}
-
-SequenceLayout::Place SequenceLayout::place_of(std::int64_t position) const {
-  for (int rank = 0; rank < ranks(); ++rank) {
-    std::int64_t row = 0;
-    for (const Range& chunk : chunks(rank)) {
-      if (chunk.begin <= position && position < chunk.end)
-        return {rank, row + position - chunk.begin};
-      row += chunk.size();
-    }
-  }
-  fail("position {} lies outside [0, {})", position, T_);
 }
 
 }  // namespace mixspan

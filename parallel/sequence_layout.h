@@ -32,13 +32,8 @@ class SequenceLayout {
   /// The positions of `rank` in the order of its rows. Chunks that touch are one.
   std::span<const Range> chunks(int rank) const { return chunks_[static_cast<std::size_t>(rank)]; }
   std::int64_t rows(int rank) const;  ///< T held by the rank
+  std::int64_t most_rows() const;     ///< of the rank that holds most
   std::int64_t position(int rank, std::int64_t row) const;
-  struct Place {
-    int rank;
-    std::int64_t row;
-    friend bool operator==(const Place&, const Place&) = default;
-  };
-  Place place_of(std::int64_t position) const;
 
  private:
   LayoutKind kind_;

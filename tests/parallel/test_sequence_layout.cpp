@@ -9,7 +9,7 @@
 namespace mixspan {
 namespace {
 
-TEST(SequenceLayout, EveryPositionHasOnePlaceAndComesBack) {
+TEST(SequenceLayout, EveryPositionHasOnePlace) {
   for (const LayoutKind kind : {LayoutKind::contiguous, LayoutKind::zigzag}) {
     for (const int ranks : {1, 2, 3, 4, 8}) {
       for (const std::int64_t T : {16, 17, 31, 64, 101}) {
@@ -19,7 +19,6 @@ TEST(SequenceLayout, EveryPositionHasOnePlaceAndComesBack) {
           for (std::int64_t row = 0; row < layout.rows(rank); ++row) {
             const std::int64_t position = layout.position(rank, row);
             EXPECT_TRUE(seen.insert(position).second) << position;
-            EXPECT_EQ(layout.place_of(position), (SequenceLayout::Place{rank, row}));
           }
         }
         EXPECT_EQ(static_cast<std::int64_t>(seen.size()), T);
