@@ -29,7 +29,7 @@ void check_arguments(const ConstView& x, const ConstView& tokens, const ConstVie
   check_indices("embedding: position", positions, rows, wpe.dim(0));
 }
 
-// Row `index` of a table from channel `begin` on.
+// Row `index` of a table.
 const float* row_of(const ConstView& table, std::int64_t index) {
   return table.data<float>() + index * table.stride(0);
 }

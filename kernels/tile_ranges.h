@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 namespace mixspan {
 
@@ -18,6 +19,20 @@ struct Range {
 
 constexpr Range intersection(Range a, Range b) {
   return {std::max(a.begin, b.begin), std::min(a.end, b.end)};
+}
+
+/// Ranges that touch become one; empty ones go. `ranges`: by rising position.
+inline std::vector<Range> joined(const std::vector<Range>& ranges) {
+  std::vector<Range> all;
+  for (const Range& r : ranges) {
+    if (r.empty()) continue;
+    if (!all.empty() && all.back().end == r.begin) {
+      all.back().end = r.end;
+    } else {
+      all.push_back(r);
+    }
+  }
+  return all;
 }
 
 /// The tiles of `tile` numbers each that hold at least one number of `range`.

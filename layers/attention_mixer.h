@@ -27,7 +27,6 @@ class AttentionMixer final : public Mixer {
                Saved&) const override;
   void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, const Sequence&,
                 const Saved&) const override;
-  ContextNeed context_need() const override { return {ContextNeed::Kind::keys, options_.span}; }
   double mixing_flops(std::int64_t T) const override;
   std::unique_ptr<MixerState> make_state(std::int64_t B, std::int64_t capacity) const override;
   void extend(const Exec&, const Params&, View y, ConstView x, ConstView residual, const Sequence&,

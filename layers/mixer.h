@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "core/exec.h"
-#include "kernels/span.h"
 #include "layers/params.h"
 #include "layers/saved.h"
 #include "parallel/communicator.h"
@@ -23,17 +22,11 @@ struct SequenceSplit {
 
 /// The geometry of the rows a layer sees: R = B * T rows, row b * T + t.
 struct Sequence {
-  std::int64_t B = 1, T = 0;             ///< T: positions that this rank holds
-  ConstView document_start;              ///< (B, T) i32, or empty: no document boundaries
-  const SequenceSplit* split = nullptr;  ///< null: T is all of the sequence
+  std::int64_t B = 1, T = 0;  ///< T: positions that this rank holds
+  ConstView document_start;   ///< (B, T) i32, or empty: no document boundaries
+  /// Null: T is all of the sequence. Else a mixer fetches from the other ranks what it needs.
+  const SequenceSplit* split = nullptr;
   std::int64_t rows() const { return B * T; }
-};
-
-/// What a mixer asks of its neighbours along the sequence when the sequence is split over ranks.
-struct ContextNeed {
-  enum class Kind { none, keys, carry };
-  Kind kind = Kind::none;
-  AnySpan span;  ///< of Kind::keys: how far back the keys go
 };
 
 /// What a mixer remembers between tokens of a text being generated.
@@ -55,7 +48,6 @@ class Mixer {
   virtual void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x,
                         const Sequence&, const Saved&) const = 0;
 
-  virtual ContextNeed context_need() const = 0;
   /// Floating-point operations of the token mixing itself (not its projections) for one sequence of
   /// T tokens, forward. Backward counts twice that.
   virtual double mixing_flops(std::int64_t T) const = 0;

@@ -18,7 +18,7 @@ struct ModelParallel {
 
 /// Where in the model a layer is.
 struct LayerPlace {
-  std::int64_t layer;             ///< -1: outside the blocks
+  std::int64_t layer;
   const ModelParallel* parallel;  ///< outlives the layer
   Transport transport() const { return parallel->transports.at(static_cast<std::size_t>(layer)); }
 };

@@ -78,13 +78,9 @@ std::vector<Range> Params::counted() const {
   std::vector<Range> ranges;
   for (std::size_t i = 0; i < specs().size(); ++i) {
     if (specs()[i].split.dim < 0 && part_.index != 0) continue;
-    if (!ranges.empty() && ranges.back().end == offsets_[i]) {
-      ranges.back().end = offsets_[i + 1];
-    } else {
-      ranges.push_back({offsets_[i], offsets_[i + 1]});
-    }
+    ranges.push_back({offsets_[i], offsets_[i + 1]});
   }
-  return ranges;
+  return joined(ranges);
 }
 
 void Params::initialise(std::uint64_t seed) {

@@ -116,7 +116,7 @@ bool GroupCall::poll(Message& message) {
 
 void GroupCall::check_envelope(const Message& message) {
   const Envelope& theirs = message.envelope;
-  group_->heard[static_cast<std::size_t>(message.peer)] = {true, theirs};
+  group_->heard[static_cast<std::size_t>(message.peer)] = theirs;
   const std::string me = group_->name(group_->rank), peer = group_->name(message.peer);
   if (!same_call(theirs, envelope_)) {
     group_->endpoint->fail(fmt::format("ranks make different calls: {} makes {}, {} makes {}", me,
@@ -182,11 +182,11 @@ void GroupCall::fail_missing() {
     const std::size_t peer = static_cast<std::size_t>(message.peer);
     if (message.transfer == nullptr || named[peer]) continue;
     named[peer] = true;
-    const Group::Heard& heard = group_->heard[peer];
-    missing += fmt::format("{}{} ({}; {})", missing.empty() ? "" : ", ", group_->name(message.peer),
-                           message.incoming ? "sends nothing" : "does not take what it is sent",
-                           heard.any ? "last heard of in " + heard.envelope.call()
-                                     : std::string("never heard of on this axis"));
+    const std::optional<Envelope>& heard = group_->heard[peer];
+    missing += fmt::format(
+        "{}{} ({}; {})", missing.empty() ? "" : ", ", group_->name(message.peer),
+        message.incoming ? "sends nothing" : "does not take what it is sent",
+        heard ? "last heard of in " + heard->call() : std::string("never heard of on this axis"));
   }
   group_->endpoint->fail(
       fmt::format("{} waited more than {:g} s in {} for {}", group_->name(group_->rank),

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -23,10 +24,6 @@ struct Group {
     std::int64_t calls = 0, bytes_sent = 0;
     double wait_seconds = 0;
   };
-  struct Heard {  ///< the last message of a rank
-    bool any = false;
-    Envelope envelope;
-  };
 
   std::shared_ptr<Endpoint> endpoint;
   std::vector<int> members;  ///< their ranks in the world
@@ -37,7 +34,7 @@ struct Group {
   std::int64_t calls = 0;
   std::int64_t two_step_calls = 0, second_steps = 0;  ///< made; begun
   std::map<std::tuple<Operation, std::string_view, std::int64_t>, Count> counts;
-  std::vector<Heard> heard;
+  std::vector<std::optional<Envelope>> heard;  ///< the last message of each
   Tracer* tracer = nullptr;
 
   int size() const { return static_cast<int>(members.size()); }

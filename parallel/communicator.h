@@ -8,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/stream.h"
 #include "core/tensor.h"
 #include "kernels/tile_ranges.h"
 
@@ -20,7 +19,6 @@ class Tracer;
 struct Call {
   std::string_view what;    ///< "halo keys and values"; a literal, it must stay valid
   std::int64_t layer = -1;  ///< -1: belongs to no layer
-  Stream stream = {};       ///< whose work so far the call follows, and whose later work follows it
 };
 
 /// A call under way. The views given to the call must live, and what it reads must not change,

@@ -10,19 +10,6 @@ namespace {
 constexpr std::int64_t kLineFloats = 16;  // no two ranks own parts of one cache line
 }  // namespace
 
-std::vector<Range> joined(const std::vector<Range>& ranges) {
-  std::vector<Range> all;
-  for (const Range& r : ranges) {
-    if (r.empty()) continue;
-    if (!all.empty() && all.back().end == r.begin) {
-      all.back().end = r.end;
-    } else {
-      all.push_back(r);
-    }
-  }
-  return all;
-}
-
 GradSync::GradSync(Communicator& ranks, std::vector<Range> buckets, bool sharded)
     : ranks_(ranks), buckets_(std::move(buckets)), sharded_(sharded && ranks.size() > 1) {
   for (std::size_t b = 0; b < buckets_.size(); ++b) {

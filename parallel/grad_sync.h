@@ -9,9 +9,6 @@
 
 namespace mixspan {
 
-/// Ranges that touch become one; empty ones go. `ranges`: by rising position.
-std::vector<Range> joined(const std::vector<Range>& ranges);
-
 class GradSync {
  public:
   /// buckets: ranges of the flat buffers, one for each layer, that cover them; each begins and ends
@@ -30,8 +27,6 @@ class GradSync {
   bool sharded() const { return sharded_; }
   /// Fills all of a flat buffer from what each rank owns.
   void gather(View flat, const char* what) const;
-
-  Communicator& ranks() const { return ranks_; }
 
  private:
   std::vector<Range> parts_of(std::size_t bucket) const;
