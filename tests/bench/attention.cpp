@@ -14,8 +14,7 @@
 #include <vector>
 
 #include "core/exec.h"
-#include "core/rng.h"
-#include "kernels/attention.h"
+#include "tests/bench/attention_problem.h"
 
 namespace mixspan {
 namespace {
@@ -90,39 +89,6 @@ double peak_gflops(ThreadPool& threads) {
   return 2.0 * 8 * 12 * kRounds * threads.size() / best.cpu / 1e9;
 }
 
-// One packed QKV, as a layer hands it over, in an arena, as a training step holds it.
-struct Problem {
-  std::int64_t B, T, N, H;
-  View qkv, o, lse, do_, dqkv;
-  Problem(Arena& arena, std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t h)
-      : B(b),
-        T(t),
-        N(n),
-        H(h),
-        qkv(arena.allocate("qkv", {B, T, 3 * N * H})),
-        o(arena.allocate("o", {B, T, N, H})),
-        lse(arena.allocate("lse", {B, N, T})),
-        do_(arena.allocate("do", {B, T, N, H})),
-        dqkv(arena.allocate("dqkv", {B, T, 3 * N * H})) {
-    const RandomStream stream(1, "bench");
-    for (View* x : {&qkv, &do_}) {
-      for (std::int64_t i = 0; i < x->size(); ++i) {
-        x->data<float>()[i] = static_cast<float>(stream.normal(static_cast<std::uint64_t>(i)));
-      }
-    }
-  }
-  View part(const View& x, std::int64_t i) const {
-    return x.slice(2, i * N * H, (i + 1) * N * H).split(2, N, H);
-  }
-  void forward(const Exec& ex, const AttentionRule& rule) {
-    attention_forward(ex, o, lse, part(qkv, 0), part(qkv, 1), part(qkv, 2), rule);
-  }
-  void backward(const Exec& ex, const AttentionRule& rule) {
-    attention_backward(ex, part(dqkv, 0), part(dqkv, 1), part(dqkv, 2), do_, part(qkv, 0),
-                       part(qkv, 1), part(qkv, 2), o, lse, rule);
-  }
-};
-
 struct Times {
   Seconds forward, backward;
   Seconds both() const { return forward + backward; }
@@ -130,7 +96,7 @@ struct Times {
 
 // The best of several runs of each span, taken in turn so that a slow minute of the machine does
 // not fall on one of them.
-std::vector<Times> measure(const Exec& ex, Problem& p, const std::vector<AnySpan>& spans) {
+std::vector<Times> measure(const Exec& ex, AttentionProblem& p, const std::vector<AnySpan>& spans) {
   std::vector<Times> best(spans.size());
   const float scale = 1.0f / std::sqrt(static_cast<float>(p.H));
   const int repeats = p.T <= 2048 ? 15 : 5, threads = ex.threads.size();
@@ -147,7 +113,7 @@ std::vector<Times> measure(const Exec& ex, Problem& p, const std::vector<AnySpan
 double pairs(const AnySpan& span, std::int64_t T) { return static_cast<double>(span.pairs(T)); }
 const char* verdict(bool pass) { return pass ? "PASS" : "FAIL"; }
 
-void print_row(const Problem& p, const AnySpan& span, const Times& t, const Times& full,
+void print_row(const AttentionProblem& p, const AnySpan& span, const Times& t, const Times& full,
                double peak) {
   const double operations = pairs(span, p.T) * static_cast<double>(p.B * p.N * p.H);
   const auto percent = [&](double per_pair, const Seconds& s) {
@@ -180,7 +146,7 @@ int run(int thread_count, std::int64_t H, std::int64_t heads, Isa isa) {
   std::map<std::int64_t, std::vector<Times>> times;
   for (const std::int64_t T : {1024, 2048, 8192}) {
     Arena activations("activations");
-    Problem p(activations, 1, T, heads, H);
+    AttentionProblem p(activations, 1, T, heads, H);
     times[T] = measure(ex, p, spans);
     for (std::size_t s = 0; s < spans.size(); ++s) {
       print_row(p, spans[s], times[T][s], times[T][0], peak);
