@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "parallel/exchange_plan.h"
+#include "parallel/mesh.h"
 #include "parallel/sequence_layout.h"
 
 namespace mixspan {
@@ -85,6 +86,10 @@ double distance(const ParallelConfig& a, const ParallelConfig& b) {
 }
 
 }  // namespace
+
+MeshShape ParallelConfig::shape() const {
+  return {static_cast<int>(dp), static_cast<int>(cp), static_cast<int>(tp)};
+}
 
 std::string ParallelConfig::str() const { return fmt::format("dp {} x cp {} x tp {}", dp, cp, tp); }
 

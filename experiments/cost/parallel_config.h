@@ -10,6 +10,8 @@
 
 namespace mixspan {
 
+struct MeshShape;
+
 struct ParallelConfig {
   std::int64_t dp = 1;             ///< parts of the batch
   std::int64_t cp = 1;             ///< parts of the sequence
@@ -21,7 +23,8 @@ struct ParallelConfig {
   std::int64_t timeout_s = 600;    ///< of a wait for another rank, before it counts as lost
 
   std::int64_t ranks() const { return dp * cp * tp; }
-  std::string str() const;  ///< "dp 2 x cp 1 x tp 2"
+  MeshShape shape() const;  ///< of a mesh that ranks can have: its numbers fit an int
+  std::string str() const;  ///< "dp 2 x cp 1 x tp 2", of any mesh that one may ask a plan for
   friend bool operator==(const ParallelConfig&, const ParallelConfig&) = default;
 };
 

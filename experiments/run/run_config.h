@@ -37,7 +37,6 @@ struct RunConfig {
     double final_lr_fraction = 0.1;
     friend bool operator==(const Optimizer&, const Optimizer&) = default;
   };
-  using Parallel = ParallelConfig;
   struct Checkpoint {
     std::int64_t every_steps = 200;  ///< 0: only at the end and on a signal
     std::int64_t keep = 3;           ///< 0: all
@@ -61,7 +60,7 @@ struct RunConfig {
   DataConfig data;
   Train train;
   Optimizer optimizer;
-  Parallel parallel;
+  ParallelConfig parallel;
   Checkpoint checkpoint;
   Eval eval;
   Log log;

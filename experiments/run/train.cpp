@@ -14,9 +14,7 @@ namespace {
 
 ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
                 std::unique_ptr<Communicator> world) {
-  const RunConfig::Parallel& p = request.config.parallel;
-  const Mesh mesh(std::move(world),
-                  {static_cast<int>(p.dp), static_cast<int>(p.cp), static_cast<int>(p.tp)});
+  const Mesh mesh(std::move(world), request.config.parallel.shape());
   return Run(request, signals, mesh).go();
 }
 

@@ -36,8 +36,7 @@ ModelParallel model_parallel(const RunConfig& c, const RunPlan& plan, const Mesh
 
 // The plan is of the config's mesh.
 const RunConfig& of_mesh(const RunConfig& c, const Mesh& mesh) {
-  const MeshShape wanted{static_cast<int>(c.parallel.dp), static_cast<int>(c.parallel.cp),
-                         static_cast<int>(c.parallel.tp)};
+  const MeshShape wanted = c.parallel.shape();
   check(mesh.shape() == wanted, "a trainer for {} on a mesh of {}", wanted.str(),
         mesh.shape().str());
   return c;

@@ -19,8 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 // The fastest of several steps, on the first rank; each begins when all ranks are there.
 double step_seconds(const RunConfig& config, int repeats) {
-  const ParallelConfig& p = config.parallel;
-  const MeshShape shape{static_cast<int>(p.dp), static_cast<int>(p.cp), static_cast<int>(p.tp)};
+  const MeshShape shape = config.parallel.shape();
   const RandomTokens data(config.model.context, config.model.vocab);
   double best = std::numeric_limits<double>::infinity();
   run_thread_ranks(shape.size(), {}, [&](std::unique_ptr<Communicator> world) {

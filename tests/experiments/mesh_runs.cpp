@@ -52,8 +52,7 @@ RunConfig mesh_config(std::int64_t heads, std::int64_t rows) {
 
 MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps,
                        const ThreadRankOptions& options) {
-  const auto& p = config.parallel;
-  const MeshShape shape{static_cast<int>(p.dp), static_cast<int>(p.cp), static_cast<int>(p.tp)};
+  const MeshShape shape = config.parallel.shape();
   const RandomRows data(config.model.context, config.model.vocab, packed);
   MeshResult result;
   std::mutex mutex;
