@@ -67,10 +67,7 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
                                  config.optimizer.eps, config.optimizer.weight_decay}),
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
-      micro_rows_(plan_.micro_rows),
       activations_("activations") {
-  check(config.batch_rows() % mesh_.shape().dp == 0, "{} rows cannot be divided among {} dp ranks",
-        config.batch_rows(), mesh_.shape().dp);
   check_schedule(schedule_);
   model_.params().initialise(static_cast<std::uint64_t>(config.train.seed));
 }
@@ -108,9 +105,9 @@ StepReport Trainer::step(std::int64_t step) {
 // layer off as soon as they are complete.
 double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
   double loss = 0;
-  for (std::int64_t r = 0; r < rows_; r += micro_rows_) {
-    const bool last = r + micro_rows_ == rows_;
-    const LocalBatch::Part part = local.part(r, micro_rows_);
+  for (std::int64_t r = 0; r < rows_; r += micro_rows()) {
+    const bool last = r + micro_rows() == rows_;
+    const LocalBatch::Part part = local.part(r, micro_rows());
     const ModelInput input = part.input();
     Activations kept(activations_, model_.recompute());
     const View h = [&] {
@@ -159,8 +156,7 @@ double Trainer::flops(const Batch& batch) const {
         {"operations"},
         count_flops(config_.model, batch.document_start, config_.model.vocab).model());
   }
-  return static_cast<double>(config_.batch_rows()) *
-         count_flops(config_.model, config_.model.context, config_.model.vocab).model();
+  return plan_.model_flops;
 }
 
 void Trainer::report_nonfinite(std::int64_t step, const LocalBatch& local, double loss) {
@@ -180,13 +176,13 @@ void Trainer::report_nonfinite(std::int64_t step, const LocalBatch& local, doubl
   for (const auto& [name, w] : params.named(model_.params().weights())) {
     stop_if(has_nonfinite(w), "the weight " + name);
   }
-  for (std::int64_t r = 0; r < rows_; r += micro_rows_) {
+  for (std::int64_t r = 0; r < rows_; r += micro_rows()) {
     Activations kept(activations_, Recompute::full);
-    const LocalBatch::Part part = local.part(r, micro_rows_);
+    const LocalBatch::Part part = local.part(r, micro_rows());
     model_.forward(exec_, part.input(), kept);
     for (std::size_t l = 0; l < kept.hidden().size(); ++l) {
       const std::string rows = ", rows " + std::to_string(r) + ".." +
-                               std::to_string(r + micro_rows_ - 1) + " of the batch";
+                               std::to_string(r + micro_rows() - 1) + " of the batch";
       stop_if(
           has_nonfinite(kept.hidden()[l]),
           l == 0 ? "the embeddings" + rows : "the output of layer " + std::to_string(l - 1) + rows);

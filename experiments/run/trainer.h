@@ -58,7 +58,7 @@ class Trainer {
   /// Takes the weights alone.
   void restore_weights(const Checkpoint&);
 
-  std::int64_t micro_rows() const { return micro_rows_; }
+  std::int64_t micro_rows() const { return plan_.micro_rows; }
   const Arena& activations() const { return activations_; }
 
  private:
@@ -85,7 +85,6 @@ class Trainer {
   Optimizer optimizer_;
   ScheduleConfig schedule_;
   std::int64_t rows_;  // of the batch, that this dp rank works on
-  std::int64_t micro_rows_;
   Arena activations_;
 };
 
