@@ -56,6 +56,7 @@ NewestCheckpoint find_newest(const std::filesystem::path& folder) {
       require(checkpoint.meta().step == step.step, "{}: holds step {}", step.path.string(),
               checkpoint.meta().step);
       newest.path = step.path;
+      newest.step = step.step;
       return newest;
     } catch (const InputError& e) {
       newest.damaged.push_back(e.what());

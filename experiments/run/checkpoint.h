@@ -82,6 +82,7 @@ class Checkpoint {
 struct NewestCheckpoint {
   std::optional<std::filesystem::path> path;  ///< empty where there is no checkpoint at all
   std::vector<std::string> damaged;           ///< one line for each newer one that cannot be used
+  std::int64_t step = -1;                     ///< of what find_newest() found, or -1
 };
 /// The newest checkpoint of RUN/checkpoints that verifies. Damaged ones are stepped over and
 /// reported; where there are only damaged ones it throws InputError, so that no run starts anew

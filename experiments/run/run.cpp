@@ -102,19 +102,13 @@ void Run::describe() {
       trainer_.micro_rows(), machine_.exec().threads.size(), human_count(peak_flops_)));
 }
 
-// The step of the checkpoint that the first rank found, or -1.
-std::int64_t Run::agreed_step(const NewestCheckpoint& newest) const {
-  double step = -1;
-  if (newest.path) step = static_cast<double>(Checkpoint::open(*newest.path).meta().step);
-  return static_cast<std::int64_t>(mesh_.world().all_reduce_max({"resume"}, step));
-}
-
 void Run::resume() {
   NewestCheckpoint newest;
   if (mesh_.is_first()) newest = find_newest(checkpoints());
   for (const std::string& line : newest.damaged)
     say(fmt::format("damaged checkpoint passed over: {}", line));
-  const std::int64_t step = agreed_step(newest);
+  const auto step = static_cast<std::int64_t>(
+      mesh_.world().all_reduce_max({"resume"}, static_cast<double>(newest.step)));
   if (step >= 0) {
     const Checkpoint checkpoint = Checkpoint::open(checkpoints() / step_name(step));
     Tensor digest({1}, DType::i64);

@@ -38,7 +38,6 @@ class Run {
   ExitCode train_and_finish();
   std::string initial_weights();
   std::filesystem::path checkpoints() const { return run_dir_ / "checkpoints"; }
-  std::int64_t agreed_step(const NewestCheckpoint& newest) const;
   void resume();
   int reason_to_stop() const;
   StepReport timed_step();
