@@ -6,11 +6,9 @@ namespace mixspan {
 
 namespace {
 
-bool is_there(const Tensor& t) { return t.shape().rank() == 2; }
-
 // The positions of `rank` out of (B, T) i32.
 Tensor held_positions(const Tensor& whole, const SequenceLayout& layout, int rank) {
-  if (!is_there(whole)) return {};
+  if (whole.view().empty()) return {};
   const std::int64_t B = whole.shape()[0], T = whole.shape()[1], held = layout.rows(rank);
   check(T == layout.T(), "a batch of {} tokens a row for a layout of {}", T, layout.T());
   Tensor part({B, held}, DType::i32);
@@ -23,8 +21,6 @@ Tensor held_positions(const Tensor& whole, const SequenceLayout& layout, int ran
   return part;
 }
 
-ConstView view_of(const Tensor& t) { return is_there(t) ? t.view() : ConstView(); }
-
 }  // namespace
 
 LocalBatch::LocalBatch(const Batch& batch, Communicator& cp, const SequenceLayout& layout)
@@ -34,7 +30,7 @@ LocalBatch::LocalBatch(const Batch& batch, Communicator& cp, const SequenceLayou
   ConstView* const held[] = {&tokens_, &targets_, &positions_, &document_start_};
   for (std::size_t i = 0; i < 4; ++i) {
     if (cp.size() > 1) copies_[i] = held_positions(*whole[i], layout, cp.rank());
-    *held[i] = view_of(cp.size() > 1 ? copies_[i] : *whole[i]);
+    *held[i] = cp.size() > 1 ? copies_[i] : *whole[i];
   }
 }
 
@@ -43,8 +39,7 @@ LocalBatch::Part LocalBatch::part(std::int64_t begin, std::int64_t count) const 
     return x.empty() ? x : x.slice(0, begin, begin + count);
   };
   const ConstView targets = rows(targets_);
-  return {{cp_, layout_, rows(view_of(batch_.document_start))},
-          cp_.size() > 1,
+  return {{cp_, layout_, rows(batch_.document_start)},
           rows(tokens_),
           rows(positions_),
           rows(document_start_),

@@ -21,17 +21,13 @@ class LocalBatch {
   /// Rows [begin, begin + count). `split` is filled for them and must outlive the input.
   struct Part {
     SequenceSplit split;
-    bool is_split;
-    ConstView tokens, positions, document_start;
-    ConstView targets;  ///< (count * held) i32
+    ConstView tokens, positions, document_start;  ///< (count, held) i32; positions in the text
+    ConstView targets;                            ///< (count * held) i32
     ModelInput input() const {
-      return {tokens, positions, document_start, is_split ? &split : nullptr};
+      return {tokens, positions, document_start, split.cp.size() > 1 ? &split : nullptr};
     }
   };
   Part part(std::int64_t begin, std::int64_t count) const;
-  /// The positions in the text, (rows, held) i32.
-  ConstView positions() const { return positions_; }
-  ConstView targets() const { return targets_; }
 
  private:
   const Batch& batch_;
