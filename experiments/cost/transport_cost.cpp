@@ -183,8 +183,9 @@ std::string describe(const TransportCost& c) {
                      static_cast<double>(c.bytes.total()) / 1e6);
 }
 
-std::string reason_for(const TransportCost& best, const std::vector<TransportCost>& others,
-                       int ranks) {
+// `others`: `best` and at least one that it was preferred to, for a ring and a gathering carry
+// every span.
+std::string reason_for(const TransportCost& best, const std::vector<TransportCost>& others) {
   std::vector<std::string> texts;
   for (const TransportCost& other : others) {
     if (other.transport != best.transport) texts.push_back(describe(other));
@@ -193,8 +194,7 @@ std::string reason_for(const TransportCost& best, const std::vector<TransportCos
   return fmt::format(
       "{}: {}; against {}", describe(best),
       hidden ? "hidden under computation" : fmt::format("{:.3f} ms exposed", best.exposed_s * 1e3),
-      texts.empty() ? fmt::format("nothing else on {} ranks", ranks)
-                    : fmt::format("{}", fmt::join(texts, ", ")));
+      fmt::join(texts, ", "));
 }
 
 }  // namespace
@@ -255,7 +255,7 @@ TransportChoice choose_transport(const AnySpan& span, const ExchangeSetting& set
         return a.seconds() != b.seconds() ? a.seconds() < b.seconds()
                                           : a.bytes.total() < b.bytes.total();
       });
-  return {best, reason_for(best, costs, setting.layout.ranks())};
+  return {best, reason_for(best, costs)};
 }
 
 }  // namespace mixspan

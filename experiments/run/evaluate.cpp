@@ -17,7 +17,7 @@ constexpr std::int64_t kRowsTokens = 8192;  // evaluated at a time
 
 struct Sums {
   std::vector<PositionLoss> buckets;  // loss: the sum, until the end
-  std::int64_t correct = 0, text_bytes = 0;
+  std::int64_t correct = 0;
 };
 
 std::vector<PositionLoss> empty_buckets(std::int64_t T, std::int64_t wanted) {
@@ -79,7 +79,7 @@ EvalMetrics evaluate(const Exec& ex, const Model& model, const EvaluationSource&
     add_rows(ex, model, LocalBatch(batch, mesh.cp(), layout), sums);
   }
   sum_over(mesh.dp_cp(), sums);
-  sums.text_bytes = source.text_bytes(0, rows);
+  const std::int64_t text_bytes = source.text_bytes(0, rows);
   EvalMetrics out;
   out.context = T;
   double loss = 0;
@@ -91,8 +91,8 @@ EvalMetrics evaluate(const Exec& ex, const Model& model, const EvaluationSource&
   check(out.targets > 0, "evaluation: {} has no target", source.describe());
   check(std::isfinite(loss), "evaluation: the loss is {}", loss);
   out.loss = loss / static_cast<double>(out.targets);
-  if (sums.text_bytes > 0) {
-    out.bits_per_byte = loss / std::numbers::ln2 / static_cast<double>(sums.text_bytes);
+  if (text_bytes > 0) {
+    out.bits_per_byte = loss / std::numbers::ln2 / static_cast<double>(text_bytes);
   }
   out.accuracy = static_cast<double>(sums.correct) / static_cast<double>(out.targets);
   std::erase_if(sums.buckets, [](const PositionLoss& b) { return b.targets == 0; });

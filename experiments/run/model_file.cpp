@@ -4,6 +4,17 @@
 
 namespace mixspan {
 
+namespace {
+
+// The tensors "model/NAME" of a model, for reading a checkpoint.
+std::vector<NamedView> model_tensors(Model& model) {
+  std::vector<NamedView> tensors = model.params().named(model.params().weights());
+  for (NamedView& t : tensors) t.name = "model/" + t.name;
+  return tensors;
+}
+
+}  // namespace
+
 void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& tensors) {
   for (const auto& [name, view] : tensors) {
     require(checkpoint.has(name), "{}: holds no tensor {}", checkpoint.path().string(), name);
@@ -11,12 +22,6 @@ void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& te
             checkpoint.path().string(), name, checkpoint.shape(name).str(), view.shape().str());
     checkpoint.read(name, view);
   }
-}
-
-std::vector<NamedView> model_tensors(Model& model) {
-  std::vector<NamedView> tensors = model.params().named(model.params().weights());
-  for (NamedView& t : tensors) t.name = "model/" + t.name;
-  return tensors;
 }
 
 LoadedModel load_model(const std::filesystem::path& path) {

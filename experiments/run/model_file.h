@@ -30,7 +30,4 @@ LoadedModel load_model(const std::filesystem::path& path);
 /// or has another shape.
 void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& tensors);
 
-/// The tensors "model/NAME" of a model, for reading or writing a checkpoint.
-std::vector<NamedView> model_tensors(Model& model);
-
 }  // namespace mixspan

@@ -221,7 +221,6 @@ double Run::measured_peak() {
 
 void Run::log_step(const StepReport& r) {
   const double step_seconds = window_seconds_ / static_cast<double>(window_steps_);
-  train_seconds_ += window_seconds_;
   const double tokens_per_s = static_cast<double>(r.tokens) / step_seconds;
   TrainMetrics m;
   m.step = r.step;

@@ -71,7 +71,6 @@ class Run {
   double peak_flops_ = 0;
   std::int64_t step_ = 0;  // done
   std::int64_t saved_step_ = -1, evaluated_step_ = -1;
-  double train_seconds_ = 0;
   double window_seconds_ = 0;  // of the steps since the last line
   std::int64_t window_steps_ = 0;
   std::optional<EvalMetrics> last_eval_;
