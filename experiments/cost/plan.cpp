@@ -21,7 +21,8 @@ class Planner {
         p_(r.parallel),
         machine_(r.machine.as_seen_by(p_.ranks())),
         layout_(parse_layout(p_.layout), r.model.context, static_cast<int>(p_.cp)),
-        again_(parse_recompute(r.model.recompute) == Recompute::full) {
+        again_(parse_recompute(r.model.recompute) == Recompute::full),
+        row_(count_flops(r.model, r.model.context, r.model.vocab)) {
     for (int rank = 0; rank < layout_.ranks(); ++rank) {
       rows_ = std::max(rows_, layout_.rows(rank));
     }
@@ -33,8 +34,10 @@ class Planner {
   double part_of_rows() const {
     return static_cast<double>(rows_) / static_cast<double>(layout_.T());
   }
+  /// Backward does twice the work of forward, which may be done again.
+  double passes() const { return again_ ? 4 : 3; }
   std::vector<LayerCost> layer_costs(std::int64_t micro_rows) const;
-  void add_compute(RunPlan&, const ModelFlops& row) const;
+  void add_compute(RunPlan&) const;
   void add_memory_time(RunPlan&) const;
   void add_tensor_parallel(RunPlan&) const;
   void add_gradients(RunPlan&) const;
@@ -44,6 +47,7 @@ class Planner {
   MachineFile machine_;  // as a rank sees it
   SequenceLayout layout_;
   bool again_;
+  ModelFlops row_;         // one sequence
   std::int64_t rows_ = 0;  // of a sequence, on the rank that holds most
 };
 
@@ -51,12 +55,10 @@ std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
   const ModelConfig& m = r_.model;
   const ExchangeSetting setting{
       layout_, {micro_rows, m.heads / p_.tp, m.head_size(), 4}, p_.tp, again_, machine_};
-  const ModelFlops row = count_flops(m, m.context, m.vocab);
   const double share = static_cast<double>(micro_rows) / static_cast<double>(p_.tp);
-  const double passes = again_ ? 4 : 3;
   std::map<std::string, TransportChoice> choices;  // most layers share a span
   std::vector<LayerCost> layers;
-  for (const LayerFlops& flops : row.layers) {
+  for (const LayerFlops& flops : row_.layers) {
     const auto [found, is_new] = choices.try_emplace(flops.span.str());
     if (is_new) found->second = choose_transport(flops.span, setting, p_.transport);
     const TransportCost& exchange = found->second.cost;
@@ -64,15 +66,15 @@ std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
     layer.flops.projections *= share * part_of_rows();
     layer.flops.mlp *= share * part_of_rows();
     layer.flops.attention = exchange.flops;
-    layer.compute_s = passes * (layer.flops.projections + layer.flops.mlp) / machine_.gemm_flops +
+    layer.compute_s = passes() * (layer.flops.projections + layer.flops.mlp) / machine_.gemm_flops +
                       exchange.compute_s;
     layers.push_back(layer);
   }
   return layers;
 }
 
-void Planner::add_compute(RunPlan& plan, const ModelFlops& row) const {
-  double micro = 3 * row.head * static_cast<double>(plan.micro_rows) * part_of_rows() /
+void Planner::add_compute(RunPlan& plan) const {
+  double micro = 3 * row_.head * static_cast<double>(plan.micro_rows) * part_of_rows() /
                  static_cast<double>(p_.tp) / machine_.gemm_flops;
   double exposed = 0;
   std::int64_t bytes = 0;
@@ -93,7 +95,7 @@ void Planner::add_memory_time(RunPlan& plan) const {
   const double results = static_cast<double>(
       rank_memory(keeps_all, p_, plan.micro_rows, std::vector<LayerExchange>(plan.layers.size()))
           .activations);
-  const double moves = 2 * (again_ ? 4 : 3) * results * static_cast<double>(plan.micro_batches);
+  const double moves = 2 * passes() * results * static_cast<double>(plan.micro_batches);
   // AdamW reads four buffers and writes three; clearing gradients writes one more.
   const auto& m = plan.memory;
   const double update =
@@ -140,13 +142,12 @@ RunPlan Planner::make() {
     exchanges.push_back({layer.span, layer.exchange.cost.transport});
   }
   plan.memory = rank_memory(r_.model, p_, plan.micro_rows, exchanges);
-  const ModelFlops row = count_flops(r_.model, r_.model.context, r_.model.vocab);
-  add_compute(plan, row);
+  add_compute(plan);
   add_memory_time(plan);
   add_tensor_parallel(plan);
   add_gradients(plan);
   const auto sequences = static_cast<double>(r_.step.batch_rows);
-  plan.model_flops = row.model() * sequences;
+  plan.model_flops = row_.model() * sequences;
   plan.tokens_per_s = sequences * static_cast<double>(r_.model.context) / plan.time.total();
   plan.mfu =
       plan.model_flops / plan.time.total() / machine_.gemm_flops / static_cast<double>(p_.ranks());
