@@ -25,6 +25,12 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* help, const c
   return command;
 }
 
+void add_sets(CLI::App* command, std::vector<std::string>& sets) {
+  command->add_option("--set", sets, "section.key=value: overrides one key; may be repeated")
+      ->take_all()
+      ->expected(1);
+}
+
 void add_prepare(CLI::App& app, Action& action) {
   CLI::App* c = add_command(
       app, "prepare", "Turn text into a corpus of tokens",
@@ -59,9 +65,7 @@ void add_train(CLI::App& app, Action& action) {
   c->add_option("CONFIG", a->config,
                 "The run's config (TOML); keys are described in docs/config.md")
       ->required();
-  c->add_option("--set", a->sets, "section.key=value: overrides one key; may be repeated")
-      ->take_all()
-      ->expected(1);
+  add_sets(c, a->sets);
   c->add_option("--run-dir", a->run_dir, "Where the run lives; default runs/NAME-OF-CONFIG");
   c->add_option("--max-time", a->max_time,
                 "Save and stop with exit code 75 after this long, e.g. 2h30m");
@@ -77,9 +81,7 @@ void add_plan(CLI::App& app, Action& action) {
                             "h100x8.toml --set parallel.cp=8");
   auto a = std::make_shared<PlanArgs>();
   c->add_option("CONFIG", a->config, "The run's config (TOML)")->required();
-  c->add_option("--set", a->sets, "section.key=value: overrides one key; may be repeated")
-      ->take_all()
-      ->expected(1);
+  add_sets(c, a->sets);
   c->add_option("--ranks", a->ranks, "Ranks there are; default: as many as the mesh has")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--machine", a->machine,
