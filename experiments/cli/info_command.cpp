@@ -36,7 +36,7 @@ ExitCode info_command(const InfoArgs& a) {
   fmt::print("mixspan {}\n", kBuildName);
   fmt::print("devices: cpu ({}; {} threads, {})\n", cpu_name(), ex.threads.size(), name_of(ex.isa));
   fmt::print("matrix products: {}\n", kBlas);
-  fmt::print("ranks: one process, one rank\n");
+  fmt::print("ranks: one; mixspan train takes more as threads (--ranks N) or under mpirun\n");
   if (!a.measure.empty()) return write_machine_file(ex, a.measure);
   fmt::print("measured peak: sgemm {}FLOP/s on {} threads\n", human_count(measure_sgemm_peak(ex)),
              ex.threads.size());
