@@ -1,38 +1,57 @@
 #include "tests/experiments/mesh_runs.h"
 
-#include <mutex>
+#include <memory>
 
 #include "core/rng.h"
+#include "data/loader.h"
+#include "parallel/thread_ranks.h"
 #include "tests/support/fixture.h"
 
 namespace mixspan::test {
 
-Batch RandomRows::rows(std::int64_t first, std::int64_t count) const {
-  Batch batch{Tensor({count, T_}, DType::i32), Tensor({count, T_}, DType::i32),
-              Tensor({count, T_}, DType::i32), packed_ ? Tensor({count, T_}, DType::i32) : Tensor(),
-              0};
-  const RandomStream stream(3, "random rows");
-  for (std::int64_t b = 0; b < count; ++b) {
-    std::int32_t start = 0;
-    for (std::int64_t t = 0; t < T_; ++t) {
-      const std::int64_t i = b * T_ + t;
-      const std::uint64_t draw = stream.bits(static_cast<std::uint64_t>((first + b) * T_ + t));
-      if (packed_ && draw % 13 == 0) start = static_cast<std::int32_t>(t);
-      batch.tokens.data<std::int32_t>()[i] = static_cast<std::int32_t>(draw >> 32) & 0x7fff;
-      batch.tokens.data<std::int32_t>()[i] %= static_cast<std::int32_t>(vocab_);
-      const bool ignored = (draw >> 8) % 5 == 0;
-      batch.targets.data<std::int32_t>()[i] =
-          ignored ? kIgnoreTarget
-                  : static_cast<std::int32_t>((draw >> 16) % static_cast<std::uint64_t>(vocab_));
-      batch.num_targets += ignored ? 0 : 1;
-      batch.positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(t) - start;
-      if (packed_) batch.document_start.data<std::int32_t>()[i] = start;
-    }
-  }
-  return batch;
-}
+namespace {
 
-RunConfig mesh_config(std::int64_t heads, std::int64_t rows) {
+class RandomRows final : public SampleSource {
+ public:
+  RandomRows(std::int64_t T, std::int64_t vocab, bool packed)
+      : T_(T), vocab_(vocab), packed_(packed) {}
+  Batch rows(std::int64_t first, std::int64_t count) const override {
+    Batch batch{Tensor({count, T_}, DType::i32), Tensor({count, T_}, DType::i32),
+                Tensor({count, T_}, DType::i32),
+                packed_ ? Tensor({count, T_}, DType::i32) : Tensor(), 0};
+    const RandomStream stream(3, "random rows");
+    for (std::int64_t b = 0; b < count; ++b) {
+      std::int32_t start = 0;
+      for (std::int64_t t = 0; t < T_; ++t) {
+        const std::int64_t i = b * T_ + t;
+        const std::uint64_t draw = stream.bits(static_cast<std::uint64_t>((first + b) * T_ + t));
+        if (packed_ && draw % 13 == 0) start = static_cast<std::int32_t>(t);
+        batch.tokens.data<std::int32_t>()[i] = static_cast<std::int32_t>(draw >> 32) & 0x7fff;
+        batch.tokens.data<std::int32_t>()[i] %= static_cast<std::int32_t>(vocab_);
+        const bool ignored = (draw >> 8) % 5 == 0;
+        batch.targets.data<std::int32_t>()[i] =
+            ignored ? kIgnoreTarget
+                    : static_cast<std::int32_t>((draw >> 16) % static_cast<std::uint64_t>(vocab_));
+        batch.num_targets += ignored ? 0 : 1;
+        batch.positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(t) - start;
+        if (packed_) batch.document_start.data<std::int32_t>()[i] = start;
+      }
+    }
+    return batch;
+  }
+  std::int64_t vocab_size() const override { return vocab_; }
+  std::int64_t row_tokens() const override { return T_; }
+  std::string describe() const override { return "random rows"; }
+  std::uint64_t digest() const override { return 0; }
+
+ private:
+  std::int64_t T_, vocab_;
+  bool packed_;
+};
+
+}  // namespace
+
+RunConfig mesh_config(MeshShape mesh, std::int64_t heads, std::int64_t rows) {
   RunConfig c;
   c.model.layers = 6;
   c.model.width = 4 * heads;
@@ -47,31 +66,36 @@ RunConfig mesh_config(std::int64_t heads, std::int64_t rows) {
   c.train.max_grad_norm = 0;
   c.optimizer.lr = 1e-3;
   c.optimizer.warmup_steps = 0;
+  c.parallel.dp = mesh.dp;
+  c.parallel.cp = mesh.cp;
+  c.parallel.tp = mesh.tp;
   return c;
 }
 
-MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps,
-                       const ThreadRankOptions& options) {
+void on_every_rank(const RunConfig& config, bool packed,
+                   const std::function<void(Trainer&)>& body) {
   const MeshShape shape = config.parallel.shape();
   const RandomRows data(config.model.context, config.model.vocab, packed);
-  MeshResult result;
-  std::mutex mutex;
-  run_thread_ranks(shape.size(), options, [&](std::unique_ptr<Communicator> world) {
+  run_thread_ranks(shape.size(), {.timeout_seconds = 60}, [&](std::unique_ptr<Communicator> world) {
     const Mesh mesh(std::move(world), shape);
     TestExec exec(1);
     Trainer trainer(exec, config, data, mesh);
+    body(trainer);
+  });
+}
+
+MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps) {
+  MeshResult result;  // only the first rank writes it
+  on_every_rank(config, packed, [&](Trainer& trainer) {
     for (std::int64_t s = 0; s < steps; ++s) {
       const StepReport report = trainer.step(s);
-      if (!mesh.is_first()) continue;
+      if (!trainer.mesh().is_first()) continue;
       result.losses.push_back(report.loss);
       result.grad_norms.push_back(report.grad_norm);
     }
-    const std::vector<Traffic> moved = mesh.cp().traffic();
     trainer.collect_state([&](const std::string& name, const ConstView& whole) {
       result.state.emplace(name, copy_of(whole));
     });
-    const std::lock_guard lock(mutex);
-    result.traffic.insert(result.traffic.end(), moved.begin(), moved.end());
   });
   return result;
 }

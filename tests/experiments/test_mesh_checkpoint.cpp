@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
-
 #include "experiments/run/checkpoint.h"
 #include "tests/experiments/mesh_runs.h"
 #include "tests/support/close.h"
@@ -15,14 +13,6 @@ namespace {
 using namespace test;
 namespace fs = std::filesystem;
 
-RunConfig on_mesh(MeshShape mesh) {
-  RunConfig c = mesh_config();
-  c.parallel.dp = mesh.dp;
-  c.parallel.cp = mesh.cp;
-  c.parallel.tp = mesh.tp;
-  return c;
-}
-
 struct Part {
   std::optional<fs::path> from;  // a checkpoint to go on from
   std::int64_t first = 0, last = 0;
@@ -30,19 +20,15 @@ struct Part {
 
 // Runs the steps [first, last) and saves behind them, in `folder`; returns the losses.
 std::vector<double> train_part(MeshShape shape, const Part& part, const fs::path& folder) {
-  const RunConfig config = on_mesh(shape);
-  const RandomRows data(config.model.context, config.model.vocab, /*packed=*/true);
   std::vector<double> losses;
-  run_thread_ranks(shape.size(), {.timeout_seconds = 60}, [&](std::unique_ptr<Communicator> world) {
-    const Mesh mesh(std::move(world), shape);
-    TestExec exec(1);
-    Trainer trainer(exec, config, data, mesh);
+  on_every_rank(mesh_config(shape), /*packed=*/true, [&](Trainer& trainer) {
+    const bool is_first = trainer.mesh().is_first();
     if (part.from) trainer.restore_state(Checkpoint::open(*part.from));
     for (std::int64_t s = part.first; s < part.last; ++s) {
       const StepReport report = trainer.step(s);
-      if (mesh.is_first()) losses.push_back(report.loss);
+      if (is_first) losses.push_back(report.loss);
     }
-    if (!mesh.is_first()) return trainer.collect_state({});
+    if (!is_first) return trainer.collect_state({});
     save_checkpoint(
         folder, {part.last, 0, "", "", "test"},
         [&](const PutTensor& put) { trainer.collect_state(put); }, 0);

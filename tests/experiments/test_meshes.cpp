@@ -36,10 +36,7 @@ struct MeshCase {
   }
   std::int64_t rows() const { return 8 % mesh.dp == 0 ? 8 : mesh.dp; }
   RunConfig config() const {
-    RunConfig c = mesh_config(heads(), rows());
-    c.parallel.dp = mesh.dp;
-    c.parallel.cp = mesh.cp;
-    c.parallel.tp = mesh.tp;
+    RunConfig c = mesh_config(mesh, heads(), rows());
     c.parallel.layout = layout;
     c.parallel.transport = transport;
     c.parallel.zero = zero;
@@ -124,7 +121,7 @@ class OneRank {
   const MeshResult& result(const MeshCase& c) {
     const auto key = std::tuple(c.heads(), c.rows(), c.packed);
     if (!results_.contains(key)) {
-      results_.emplace(key, run_on_mesh(mesh_config(c.heads(), c.rows()), c.packed, steps_));
+      results_.emplace(key, run_on_mesh(mesh_config({}, c.heads(), c.rows()), c.packed, steps_));
     }
     return results_.at(key);
   }
@@ -161,32 +158,23 @@ TEST(Meshes, LossAndEveryGradientAreThoseOfOneRankHereAndThere) { expect_one_ran
 // All ranks stop at the same find, also those that hold nothing of it.
 TEST(Meshes, WhatIsNotFiniteOnOneRankStopsAllWithItsName) {
   for (const MeshShape& shape : {MeshShape{2, 2, 2}, {1, 1, 4}, {4, 1, 1}}) {
-    RunConfig config = mesh_config();
-    config.parallel.dp = shape.dp;
-    config.parallel.cp = shape.cp;
-    config.parallel.tp = shape.tp;
-    const RandomRows data(config.model.context, config.model.vocab, false);
     std::mutex mutex;
     std::vector<std::string> messages;
-    run_thread_ranks(shape.size(), {.timeout_seconds = 60},
-                     [&](std::unique_ptr<Communicator> world) {
-                       const Mesh mesh(std::move(world), shape);
-                       TestExec exec(1);
-                       Trainer trainer(exec, config, data, mesh);
-                       if (mesh.world().rank() ==
-                           shape.size() - 1) {  // in a part that no other rank holds, or all do
-                         for (const NamedView& w :
-                              trainer.model().params().named(trainer.model().params().weights())) {
-                           if (w.name == "h.3.mlp.fc.weight") w.view.data<float>()[0] = NAN;
-                         }
-                       }
-                       try {
-                         trainer.step(0);
-                       } catch (const Error& e) {
-                         const std::lock_guard lock(mutex);
-                         messages.emplace_back(e.what());
-                       }
-                     });
+    on_every_rank(mesh_config(shape), /*packed=*/false, [&](Trainer& trainer) {
+      Params& params = trainer.model().params();
+      if (trainer.mesh().world().rank() == shape.size() - 1) {
+        for (const NamedView& w : params.named(params.weights())) {
+          // In a part that no other rank holds, or all do.
+          if (w.name == "h.3.mlp.fc.weight") w.view.data<float>()[0] = NAN;
+        }
+      }
+      try {
+        trainer.step(0);
+      } catch (const Error& e) {
+        const std::lock_guard lock(mutex);
+        messages.emplace_back(e.what());
+      }
+    });
     ASSERT_EQ(messages.size(), static_cast<std::size_t>(shape.size())) << shape.str();
     for (const std::string& m : messages) {
       EXPECT_NE(m.find("first seen in the weight h.3.mlp.fc.weight"), std::string::npos) << m;

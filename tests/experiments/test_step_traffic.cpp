@@ -4,10 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
-
 #include "tests/experiments/mesh_runs.h"
-#include "tests/support/fixture.h"
 
 namespace mixspan {
 namespace {
@@ -25,37 +22,30 @@ struct TrafficCase {
 
 // What each rank planned and sent in its second step, layer by layer.
 std::vector<std::vector<LayerTraffic>> traffic_of(const TrafficCase& t) {
-  RunConfig config = mesh_config(8, 4);
-  config.parallel.dp = t.mesh.dp;
-  config.parallel.cp = t.mesh.cp;
-  config.parallel.tp = t.mesh.tp;
+  RunConfig config = mesh_config(t.mesh, 8, 4);
   config.parallel.layout = t.layout;
   config.parallel.transport = t.transport;
   config.model.recompute = t.recompute;
-  const RandomRows data(config.model.context, config.model.vocab, t.packed);
   std::vector<std::vector<LayerTraffic>> all(static_cast<std::size_t>(t.mesh.size()));
-  run_thread_ranks(
-      t.mesh.size(), {.timeout_seconds = 60}, [&](std::unique_ptr<Communicator> world) {
-        const auto rank = static_cast<std::size_t>(world->rank());
-        const Mesh mesh(std::move(world), t.mesh);
-        TestExec exec(1);
-        Trainer trainer(exec, config, data, mesh);
-        StepTraffic traffic(mesh);
-        for (std::int64_t s = 0; s < 2; ++s) {
-          traffic.begin_step();
-          trainer.step(s);
-          traffic.end_step();
-        }
-        all[rank] = layer_traffic(config, trainer);
-        std::int64_t sent = 0;
-        for (const LayerTraffic& layer : all[rank]) sent += layer.sent;
-        EXPECT_EQ(sent, traffic.last_bytes().cp) << t.name();
-        const double total = mesh.world().all_reduce_sum({"test"}, static_cast<double>(sent));
-        const std::vector<StepTraffic::Axis> axes = traffic.totals();
-        ASSERT_EQ(axes.size(), 3u);
-        EXPECT_EQ(axes[1].name, "cp");
-        EXPECT_TRUE(t.packed || axes[1].bytes == total) << t.name();  // each step alike
-      });
+  on_every_rank(config, t.packed, [&](Trainer& trainer) {
+    Communicator& world = trainer.mesh().world();
+    StepTraffic traffic(trainer.mesh());
+    for (std::int64_t s = 0; s < 2; ++s) {
+      traffic.begin_step();
+      trainer.step(s);
+      traffic.end_step();
+    }
+    std::vector<LayerTraffic>& mine = all[static_cast<std::size_t>(world.rank())];
+    mine = layer_traffic(config, trainer);
+    std::int64_t sent = 0;
+    for (const LayerTraffic& layer : mine) sent += layer.sent;
+    EXPECT_EQ(sent, traffic.last_bytes().cp) << t.name();
+    const double total = world.all_reduce_sum({"test"}, static_cast<double>(sent));
+    const std::vector<StepTraffic::Axis> axes = traffic.totals();
+    ASSERT_EQ(axes.size(), 3u);
+    EXPECT_EQ(axes[1].name, "cp");
+    EXPECT_TRUE(t.packed || axes[1].bytes == total) << t.name();  // each step alike
+  });
   return all;
 }
 
