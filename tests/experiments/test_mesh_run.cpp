@@ -8,14 +8,13 @@
 #include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <thread>
 
 #include "core/error.h"
 #include "experiments/run/checkpoint.h"
-#include "experiments/run/metrics.h"
 #include "experiments/run/train.h"
 #include "parallel/communicator.h"
+#include "tests/experiments/run_files.h"
 #include "tests/support/fixture.h"
 
 namespace mixspan {
@@ -115,15 +114,8 @@ class MeshRun : public testing::Test {
     std::sort(names.begin(), names.end());
     return names;
   }
-  // The lines of metrics.jsonl without what depends on the machine and the moment.
   std::vector<nlohmann::json> metrics(const std::string& name) const {
-    std::vector<nlohmann::json> lines;
-    std::istringstream file(read_file(folder / name / "metrics.jsonl"));
-    for (std::string line; std::getline(file, line);) {
-      lines.push_back(nlohmann::json::parse(line));
-      for (std::string_view key : kTimingKeys) lines.back().erase(std::string(key));
-    }
-    return lines;
+    return metrics_of(folder / name);
   }
   void expect_failed(const std::string& name, const std::string& reason) const {
     const nlohmann::json status = json(name, "status.json");

@@ -7,12 +7,11 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "experiments/run/checkpoint.h"
 #include "experiments/run/exit_code.h"
-#include "experiments/run/metrics.h"
+#include "tests/experiments/run_files.h"
 #include "tests/support/program.h"
 
 namespace mixspan {
@@ -79,15 +78,10 @@ class Resume : public testing::Test {
   }
   static fs::path run(const std::string& name) { return *folder_ / name; }
 
-  // The lines of metrics.jsonl without what depends on the machine and the moment.
+  // As texts, which are equal where every digit is.
   static std::vector<std::string> metrics(const std::string& name) {
     std::vector<std::string> lines;
-    std::istringstream file(read_file(run(name) / "metrics.jsonl"));
-    for (std::string line; std::getline(file, line);) {
-      nlohmann::json json = nlohmann::json::parse(line);
-      for (std::string_view key : kTimingKeys) json.erase(std::string(key));
-      lines.push_back(json.dump());
-    }
+    for (const nlohmann::json& line : metrics_of(run(name))) lines.push_back(line.dump());
     return lines;
   }
   static std::int64_t lines_now(const std::string& name) {
