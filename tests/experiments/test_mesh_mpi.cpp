@@ -43,17 +43,6 @@ rows = 4
 
 using Words = std::vector<std::string>;
 
-// Four processes, or without MPI one.
-const Words kFour{"/usr/bin/env",
-                  "ASAN_OPTIONS=detect_leaks=0",  // MPI itself leaks a little
-                  "mpirun",
-                  "--oversubscribe",
-                  "--allow-run-as-root",
-                  "--bind-to",
-                  "none",
-                  "-np",
-                  "4"};
-
 class MeshMpi : public testing::Test {
  protected:
   // Trains one step with these settings; the run's folder.
@@ -81,8 +70,9 @@ class MeshMpi : public testing::Test {
 };
 
 TEST_F(MeshMpi, FourProcessesTrainAsOneSlow) {
-  if (!fs::exists("/usr/bin/mpirun")) GTEST_SKIP() << "no mpirun";
-  const fs::path one = train("one", {"/usr/bin/env"}, {});
+  const Words four = mpirun(4);
+  if (four.empty()) GTEST_SKIP() << "no mpirun";
+  const fs::path one = train("one", {}, {});
   const Checkpoint want = Checkpoint::open(one / "checkpoints" / "latest");
   const Words meshes[] = {
       {"parallel.dp=4"},
@@ -93,7 +83,7 @@ TEST_F(MeshMpi, FourProcessesTrainAsOneSlow) {
        "parallel.layout=contiguous"},
       {"parallel.cp=2", "parallel.dp=2", "parallel.transport=gather", "parallel.zero=false"}};
   for (std::size_t i = 0; i < std::size(meshes); ++i) {
-    const fs::path run = train(fmt::format("run-{}", i), kFour, meshes[i]);
+    const fs::path run = train(fmt::format("run-{}", i), four, meshes[i]);
     ASSERT_FALSE(HasFailure()) << meshes[i][0];
     EXPECT_NEAR(loss(run), loss(one), 1e-5 * loss(one)) << meshes[i][0];
     const Checkpoint got = Checkpoint::open(run / "checkpoints" / "latest");

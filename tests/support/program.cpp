@@ -55,4 +55,18 @@ ProgramResult mixspan(std::vector<std::string> arguments) {
   return Program(arguments).wait();
 }
 
+std::vector<std::string> mpirun(int ranks) {
+  if (!std::filesystem::exists(MIXSPAN_MPIRUN)) return {};
+  // MPI itself leaks a little, which is not what an AddressSanitizer build looks for here.
+  return {"/usr/bin/env",
+          "ASAN_OPTIONS=detect_leaks=0",
+          MIXSPAN_MPIRUN,
+          "--oversubscribe",
+          "--allow-run-as-root",
+          "--bind-to",
+          "none",
+          "-np",
+          std::to_string(ranks)};
+}
+
 }  // namespace mixspan::test

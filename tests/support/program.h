@@ -38,4 +38,7 @@ class Program {
 ProgramResult mixspan(std::vector<std::string> arguments);
 std::string mixspan_path();
 
+/// The words before a program that make it so many processes; empty without MPI.
+std::vector<std::string> mpirun(int ranks);
+
 }  // namespace mixspan::test

@@ -12,12 +12,9 @@ namespace mixspan {
 namespace {
 
 test::ProgramResult mpirun(int ranks, const std::string& argument) {
-  // MPI itself leaks a little, which is not what an AddressSanitizer build looks for here.
-  return test::Program({"/usr/bin/env", "ASAN_OPTIONS=detect_leaks=0", MIXSPAN_MPIRUN,
-                        "--oversubscribe", "--allow-run-as-root", "--bind-to", "none", "-np",
-                        std::to_string(ranks), MIXSPAN_TEST_PARALLEL_MPI, "--gtest_color=no",
-                        argument})
-      .wait();
+  std::vector<std::string> command = test::mpirun(ranks);
+  command.insert(command.end(), {MIXSPAN_TEST_PARALLEL_MPI, "--gtest_color=no", argument});
+  return test::Program(command).wait();
 }
 
 int times(const std::string& text, const std::string& part) {
