@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/cpu.h"
+#include "core/targets.h"
 #include "tests/support/fixture.h"
 
 namespace mixspan::test {
@@ -61,6 +62,16 @@ inline Tensor random_indices(std::int64_t n, std::int64_t limit, std::uint64_t s
     indices.data<std::int32_t>()[i] = static_cast<std::int32_t>(draw % limit);
   }
   return indices;
+}
+
+/// Targets that touch the first and the last token, with every seventh row ignored.
+inline Tensor some_targets(std::int64_t rows, std::int64_t V) {
+  Tensor targets = random_indices(rows, V, 9);
+  std::int32_t* t = targets.data<std::int32_t>();
+  t[0] = static_cast<std::int32_t>(V - 1);
+  if (rows > 1) t[1] = 0;
+  for (std::int64_t r = 2; r < rows; r += 7) t[r] = kIgnoreTarget;
+  return targets;
 }
 
 }  // namespace mixspan::test

@@ -16,19 +16,10 @@ using test::differs;
 using test::kReduction;
 using test::poisoned_tensor;
 using test::random_tensor;
+using test::some_targets;
 using test::TestExec;
 
 constexpr float kScale = 0.125f;
-
-// Targets that touch the first and the last token, with every seventh row ignored.
-Tensor some_targets(std::int64_t rows, std::int64_t V) {
-  Tensor targets = test::random_indices(rows, V, 9);
-  std::int32_t* t = targets.data<std::int32_t>();
-  t[0] = static_cast<std::int32_t>(V - 1);
-  if (rows > 1) t[1] = 0;
-  for (std::int64_t r = 2; r < rows; r += 7) t[r] = kIgnoreTarget;
-  return targets;
-}
 
 TEST(CrossEntropy, AgreesWithTheOracleOnEveryInstructionSet) {
   TestExec exec(2);
