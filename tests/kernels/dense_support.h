@@ -20,12 +20,6 @@ inline std::vector<Isa> available_isas() {
   return isas;
 }
 
-inline Exec with_isa(TestExec& exec, Isa isa) {
-  Exec e = exec.exec();
-  e.isa = isa;
-  return e;
-}
-
 /// Lengths around the widths of vectors, their unrolling and the pieces of sums.
 inline constexpr std::int64_t kLengths[] = {1, 3, 17, 63, 64, 65, 127, 384, 1000, 1025};
 

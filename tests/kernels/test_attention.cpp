@@ -11,11 +11,7 @@ namespace {
 
 class Attention : public testing::TestWithParam<Isa> {
  protected:
-  Exec exec(TestExec& test) const {
-    Exec ex = test.exec();
-    ex.isa = GetParam();
-    return ex;
-  }
+  Exec exec(TestExec& test) const { return with_isa(test, GetParam()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(runnable_isas()),

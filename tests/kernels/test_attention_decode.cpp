@@ -43,8 +43,7 @@ TEST_P(AttentionDecode, EqualsTheLastRowOfTheOracleInAnyRingOrder) {
     Tensor first;
     for (const int threads : {1, 3}) {
       TestExec test(threads);
-      Exec ex = test.exec();
-      ex.isa = GetParam();
+      const Exec ex = with_isa(test, GetParam());
       Tensor o = poisoned_tensor({B, N, H});
       attention_decode(ex, o, t.q.view().reshape({B, N, H}), k, v, visible, 0.3f);
       EXPECT_EQ(differs(o.view().reshape({B, 1, N, H}), want, kAttentionForward), "") << "H=" << H;

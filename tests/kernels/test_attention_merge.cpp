@@ -144,9 +144,6 @@ TEST(AttentionMerge, RefusesAnLseThatDoesNotFit) {
   EXPECT_THROW(attention_merge(test, r.o, r.lse, r.part_o, Tensor({1, 2, 3})), Error);
 }
 
-// Where to cut the keys of a text of 260 positions.
-constexpr std::int64_t kCuts[] = {0, 1, 38, 64, 65, 130, 199, 260};
-
 // The queries [130, 260) over each stretch of keys, in order or in the reverse order; of a stretch
 // that begins after the first of them, those that it can concern.
 void merge_stretches(const Exec& ex, const Text& text, Tensor& o, Tensor& lse, bool reverse) {

@@ -17,11 +17,7 @@ struct Rectangle {
 
 class AttentionRectangle : public testing::TestWithParam<Isa> {
  protected:
-  Exec exec(TestExec& test) const {
-    Exec ex = test.exec();
-    ex.isa = GetParam();
-    return ex;
-  }
+  Exec exec(TestExec& test) const { return with_isa(test, GetParam()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Isas, AttentionRectangle, testing::ValuesIn(runnable_isas()),
@@ -80,8 +76,7 @@ void expect_like_oracle(const std::vector<Isa>& isas, const Text& text, const Re
   TestExec test;
   const OracleOutputs outputs = oracle_outputs(text, r);
   for (const Isa isa : isas) {
-    Exec ex = test.exec();
-    ex.isa = isa;
+    const Exec ex = with_isa(test, isa);
     EXPECT_EQ(part_differs(text.run(ex, r.queries, r.keys), text, r, outputs,
                            text.rows(text.all.o, r.queries),
                            text.all.lse.view().slice(2, r.queries.begin, r.queries.end)),
@@ -132,9 +127,6 @@ TEST(AttentionRectangles, EqualTheOracleAcrossSegmentsOfQueries) {
     }
   }
 }
-
-// Where to cut a text of 260 positions.
-constexpr std::int64_t kCuts[] = {0, 1, 38, 64, 65, 130, 199, 260};
 
 // y[:, rows] += x for contiguous f32 tensors of rank 4.
 void add_rows(Tensor& y, Range rows, const Tensor& x) {

@@ -20,6 +20,12 @@ struct TestExec {
   Arena arena;
 };
 
+inline Exec with_isa(TestExec& test, Isa isa) {
+  Exec exec = test.exec();
+  exec.isa = isa;
+  return exec;
+}
+
 /// Normal numbers times `scale`, a pure function of (seed, index).
 Tensor random_tensor(Shape shape, std::uint64_t seed, double scale = 1.0, DType dtype = DType::f32);
 /// Every element a NaN, so that an output that is not fully overwritten shows.
