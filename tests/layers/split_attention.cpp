@@ -46,6 +46,13 @@ struct PackedRows {
   Tensor rows;
 };
 
+// What a communicator counted for `layer`; -1: whatever belongs to none.
+std::int64_t bytes_of_layer(const Communicator& comm, std::int64_t layer) {
+  std::int64_t bytes = 0;
+  for (const Traffic& t : comm.traffic()) bytes += t.layer == layer ? t.bytes_sent : 0;
+  return bytes;
+}
+
 std::int64_t take_count(Communicator& cp) {
   EXPECT_EQ(bytes_of_layer(cp, -1), 0);
   const std::int64_t bytes = bytes_of_layer(cp, kLayer);
@@ -105,12 +112,6 @@ SplitResult run_split(const AttentionTensors& whole, const SequenceLayout& layou
     result.moved[static_cast<std::size_t>(cp->rank())] = run_rank(whole, layout, a, *cp, result);
   });
   return result;
-}
-
-std::int64_t bytes_of_layer(const Communicator& comm, std::int64_t layer) {
-  std::int64_t bytes = 0;
-  for (const Traffic& t : comm.traffic()) bytes += t.layer == layer ? t.bytes_sent : 0;
-  return bytes;
 }
 
 }  // namespace mixspan::test

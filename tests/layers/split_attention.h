@@ -33,7 +33,4 @@ struct SplitResult {
 SplitResult run_split(const AttentionTensors& whole, const SequenceLayout&, const SplitAttention&,
                       const ThreadRankOptions& = {.timeout_seconds = 60});
 
-/// What a communicator counted for `layer`; -1: whatever belongs to none.
-std::int64_t bytes_of_layer(const Communicator&, std::int64_t layer);
-
 }  // namespace mixspan::test

@@ -15,13 +15,8 @@ namespace {
 
 using namespace test;
 
-constexpr Call kCall{.what = "adjoint"};
 constexpr std::int64_t C = 6;
 constexpr std::int64_t kUnevenRows[] = {7, 9, 2};  // the last: fewer than ranks
-
-std::uint64_t seed(const Communicator& comm, int which) {
-  return static_cast<std::uint64_t>(10 * comm.rank() + which);
-}
 
 class AdjointOverTp : public testing::TestWithParam<std::tuple<int, bool>> {
  protected:

@@ -10,6 +10,13 @@
 
 namespace mixspan::test {
 
+inline constexpr Call kCall{.what = "adjoint"};
+
+/// Another one for each rank and each `which`, a digit.
+inline std::uint64_t seed(const Communicator& comm, int which) {
+  return static_cast<std::uint64_t>(10 * comm.rank() + which);
+}
+
 /// Integers of -8 .. 8, whose sums and products f32 and f64 hold exactly: the two sides must be
 /// equal, not just close.
 inline Tensor integers(Shape shape, std::uint64_t seed) {

@@ -10,12 +10,6 @@ namespace {
 
 using namespace test;
 
-constexpr Call kCall{.what = "adjoint"};
-
-std::uint64_t seed(const Communicator& comm, int which) {
-  return static_cast<std::uint64_t>(10 * comm.rank() + which);
-}
-
 class AdjointOn : public testing::TestWithParam<int> {
  protected:
   static Products sum(const std::function<Products(Communicator&)>& body) {
