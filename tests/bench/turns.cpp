@@ -2,8 +2,8 @@
 // and another program on one machine (peers/compare.py).
 //   bench_turns attention B T N H SPAN            a line: seconds forward, seconds backward
 //   bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS   a line: seconds
-// Before: "ready THREADS PARAMETERS RESIDENT_BYTES"; at the end of the input: "peak
-// RESIDENT_BYTES".
+// Before: "ready THREADS PARAMETERS"; at the end of the input: "peak" and the most bytes that were
+// resident before there was any work, and in all.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
@@ -41,21 +41,22 @@ double seconds_of(Body&& body) {
 }
 
 template <class Turn>
-void take_turns(const Exec& ex, std::int64_t parameters, Turn&& turn) {
+void take_turns(const Exec& ex, std::int64_t parameters, std::int64_t empty, Turn&& turn) {
   turn();  // touches the memory
-  say(fmt::format("ready {} {} {}", ex.threads.size(), parameters, peak_bytes()));
+  say(fmt::format("ready {} {}", ex.threads.size(), parameters));
   for (std::string line; std::getline(std::cin, line);) say(turn());
-  say(fmt::format("peak {}", peak_bytes()));
+  say(fmt::format("peak {} {}", empty, peak_bytes()));
 }
 
 void attention_turns(std::int64_t B, std::int64_t T, std::int64_t N, std::int64_t H,
                      const AnySpan& span) {
   Machine machine;
+  const std::int64_t empty = peak_bytes();
   const Exec ex = machine.exec();
   Arena arena("activations");
   AttentionProblem p(arena, B, T, N, H);
   const AttentionRule rule{span, 1.0f / std::sqrt(static_cast<float>(H)), {}};
-  take_turns(ex, 0, [&] {
+  take_turns(ex, 0, empty, [&] {
     const double forward = seconds_of([&] { p.forward(ex, rule); });
     return fmt::format("{} {}", forward, seconds_of([&] { p.backward(ex, rule); }));
   });
@@ -63,11 +64,12 @@ void attention_turns(std::int64_t B, std::int64_t T, std::int64_t N, std::int64_
 
 void step_turns(const RunConfig& config) {
   Machine machine;
+  const std::int64_t empty = peak_bytes();
   const Exec ex = machine.exec();
   const RandomTokens data(config.model.context, config.model.vocab);
   Trainer trainer(ex, config, data);
   std::int64_t step = 0;
-  take_turns(ex, declared_params(config.model).count(),
+  take_turns(ex, declared_params(config.model).count(), empty,
              [&] { return fmt::format("{}", seconds_of([&] { trainer.step(step++); })); });
 }
 

@@ -48,7 +48,7 @@ class Program:
         ready = self.process.stdout.readline().split()
         if not ready or ready[0] != "ready":
             raise RuntimeError(f"{' '.join(command)}: did not start")
-        self.threads, self.parameters, self.before = (int(x) for x in ready[1:])
+        self.threads, self.parameters = (int(x) for x in ready[1:])
 
     def turn(self):
         self.process.stdin.write("go\n")
@@ -56,12 +56,12 @@ class Program:
         return sum(float(x) for x in self.process.stdout.readline().split())
 
     def end(self):
-        """The most memory the process ever held, in bytes."""
+        """The most memory the process held, in bytes: before it was given work, and in all."""
         self.process.stdin.close()
-        word, peak = self.process.stdout.readline().split()
+        word, empty, peak = self.process.stdout.readline().split()
         assert word == "peak"
         self.process.wait()
-        return int(peak)
+        return int(empty), int(peak)
 
 
 def torch_command(variant, arguments):
@@ -69,9 +69,11 @@ def torch_command(variant, arguments):
 
 
 def variants_of(arguments):
-    sliding = arguments[-1].startswith("sliding") or (arguments[0] == "step" and arguments[-1] != "all")
-    names = ["boolean", "float", "chunked", "wide", "folded"] if sliding else ["causal"]
-    return [name + how for name in names for how in ("", "+compile")]
+    if arguments[-1] in ("full", "all"):
+        return ["causal", "causal+compile"]
+    if arguments[0] == "step":  # compiling a model takes minutes, and the others are far behind
+        return ["boolean", "wide", "folded", "wide+compile", "folded+compile"]
+    return [name + how for name in ("boolean", "float", "chunked", "wide", "folded") for how in ("", "+compile")]
 
 
 def best_variant(arguments):
@@ -106,11 +108,12 @@ def compare(bench_turns, name, arguments, wanted, turns):
     mine, other = ([t[side] for t in times] for side in (0, 1))
     ratio = statistics.median(other) / statistics.median(mine)
     verdict = "" if wanted is None else f"{wanted:g}: " + ("met" if ratio >= wanted else "not met")
-    my_memory, other_memory = ours.end(), theirs.end()
+    memory = [ours.end(), theirs.end()]
     row = [name, f"{1e3 * statistics.median(mine):.1f} (±{100 * spread(mine):.0f} %)",
            f"{1e3 * statistics.median(other):.1f} (±{100 * spread(other):.0f} %)", variant, f"{ratio:.2f}", verdict]
     if arguments[0] == "step":
-        row += [f"{my_memory / 2**20:.0f}", f"{other_memory / 2**20:.0f}", f"{other_memory / my_memory:.1f}"]
+        work, in_all = ([f"{(peak - empty * without) / 2**20:.0f}" for empty, peak in memory] for without in (1, 0))
+        row += [f"{work[0]} / {work[1]}", f"{in_all[0]} / {in_all[1]}"]
     print("  " + " | ".join(row), file=sys.stderr)
     return row
 
@@ -141,7 +144,7 @@ def main():
     common = ["Mixspan, ms", "PyTorch, ms", "PyTorch's fastest way", "ratio", "wanted"]
     for kind, first, cases, more in (
         ("attention", "attention forward + backward, one sequence, width 768", ATTENTION, []),
-        ("step", "training step", STEP, ["Mixspan, MiB", "PyTorch, MiB", "ratio"]),
+        ("step", "training step", STEP, ["MiB for the work, Mixspan / PyTorch", "MiB in all"]),
     ):
         if kind in options.sets:
             rows = [compare(options.bench_turns, *case, options.turns) for case in cases if options.only in case[0]]

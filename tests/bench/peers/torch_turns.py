@@ -143,7 +143,7 @@ class Model(nn.Module):
         for block in self.blocks:
             x = block(x)
         logits = F.linear(self.ln_f(x), self.wte.weight)
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1))
 
 
 def full_layers_of(text, layers):
@@ -208,14 +208,15 @@ def main(words):
     torch.set_num_threads(THREADS)
     torch.manual_seed(1)
     variant, plus, _ = words[0].partition("+")
+    empty = peak_bytes()
     make = {"attention": attention_turn, "step": step_turn}[words[1]]
     turn, parameters = make(variant, plus == "+", words[2:])
     for _ in range(3):  # compiles, touches the memory
         turn()
-    print("ready", torch.get_num_threads(), parameters, peak_bytes(), flush=True)
+    print("ready", torch.get_num_threads(), parameters, flush=True)
     for _ in sys.stdin:
         print(turn(), flush=True)
-    print("peak", peak_bytes(), flush=True)
+    print("peak", empty, peak_bytes(), flush=True)
 
 
 main(sys.argv[1:])
