@@ -18,11 +18,6 @@ function(folder_library name)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC mixspan_options)
-  # The sanitizers' builds do not optimise, which halves the time to compile; but the tests spend theirs in the loops of
-  # these folders.
-  if(NOT name STREQUAL mixspan_experiments)
-    target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
-  endif()
 endfunction()
 
 # test_program(NAME FOLDER LIBRARIES...): every .cpp in FOLDER is one GoogleTest program.
@@ -34,10 +29,14 @@ function(test_program name folder)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} mixspan_test_support GTest::gtest_main)
   # Compiling tests takes longer than running them: the headers they share are read once, and only the
-  # libraries are optimised in full.
+  # libraries are optimised in full; under AddressSanitizer, which compiles longest, tests are not optimised at all.
+  set(optimise -O1)
+  if(MIXSPAN_SANITIZE MATCHES "address")
+    set(optimise -O0)
+  endif()
   target_precompile_headers(${name} PRIVATE <fmt/format.h> <gtest/gtest.h> <nlohmann/json.hpp>)
   # g++ 12 sees overlaps and overflows in std::string that are not there (GCC bug 105651 and its kin).
-  target_compile_options(${name} PRIVATE -O1 $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-maybe-uninitialized>)
+  target_compile_options(${name} PRIVATE ${optimise} $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-maybe-uninitialized>)
   add_dependencies(unit_tests ${name})
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS ${folder} TIMEOUT 600)

@@ -25,7 +25,7 @@ struct ModelConfig {
   bool qkv_bias = false;
   double layer_norm_eps = 1e-5;
   double init_std = 0.02;
-  std::string recompute = "none";  ///< or "selective", "full"
+  std::string recompute = "selective";  ///< or "none", "full"
 
   std::int64_t head_size() const { return width / heads; }
   std::int64_t mlp() const { return mlp_width == 0 ? 4 * width : mlp_width; }

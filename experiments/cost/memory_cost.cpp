@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::int64_t kFloat = 4;
 
-std::int64_t most_rows(const SequenceLayout& layout) {
-  std::int64_t rows = 0;
-  for (int rank = 0; rank < layout.ranks(); ++rank) rows = std::max(rows, layout.rows(rank));
-  return rows;
-}
-
 std::int64_t divided_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 
 /// Sizes, in floats, of what the layers of a rank make; they are named as in layers/.
@@ -33,7 +27,7 @@ struct Sizes {
 
   Sizes(const ModelConfig& m, const ParallelConfig& p, std::int64_t micro_rows,
         const SequenceLayout& layout)
-      : rows(micro_rows * most_rows(layout)),
+      : rows(micro_rows * layout.most_rows()),
         held(p.sequence_parallel ? divided_up(rows, p.tp) : rows),
         hidden(held * m.width),
         all(rows * m.width),
@@ -71,7 +65,7 @@ struct Foreign {
 };
 
 Foreign foreign_rows(const LayerExchange& layer, const SequenceLayout& layout) {
-  const std::int64_t own = most_rows(layout);
+  const std::int64_t own = layout.most_rows();
   switch (layer.transport) {
     case Transport::local:
       return {};

@@ -102,7 +102,7 @@ Problem mesh_problem(const ModelConfig& model, const ParallelConfig& p, const St
 
 std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig& p,
                                const StepShape& step) {
-  constexpr std::int64_t kMicroTokens = 8192;
+  constexpr std::int64_t kMicroTokens = 2048;
   if (step.micro_rows > 0) return step.micro_rows;
   const std::int64_t all = step.batch_rows / p.dp;
   std::int64_t rows = std::clamp<std::int64_t>(kMicroTokens * p.cp / model.context, 1, all);

@@ -22,17 +22,13 @@ class Planner {
         machine_(r.machine.as_seen_by(p_.ranks())),
         layout_(parse_layout(p_.layout), r.model.context, static_cast<int>(p_.cp)),
         again_(parse_recompute(r.model.recompute) == Recompute::full),
-        row_(count_flops(r.model, r.model.context, r.model.vocab)) {
-    for (int rank = 0; rank < layout_.ranks(); ++rank) {
-      rows_ = std::max(rows_, layout_.rows(rank));
-    }
-  }
+        row_(count_flops(r.model, r.model.context, r.model.vocab)) {}
 
   RunPlan make();
 
  private:
   double part_of_rows() const {
-    return static_cast<double>(rows_) / static_cast<double>(layout_.T());
+    return static_cast<double>(layout_.most_rows()) / static_cast<double>(layout_.T());
   }
   /// Backward does twice the work of forward, which may be done again.
   double passes() const { return again_ ? 4 : 3; }
@@ -47,8 +43,7 @@ class Planner {
   MachineFile machine_;  // as a rank sees it
   SequenceLayout layout_;
   bool again_;
-  ModelFlops row_;         // one sequence
-  std::int64_t rows_ = 0;  // of a sequence, on the rank that holds most
+  ModelFlops row_;  // one sequence
 };
 
 std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
@@ -111,7 +106,8 @@ void Planner::add_tensor_parallel(RunPlan& plan) const {
   const double forward = 4, backward = p_.sequence_parallel ? 6 : 4;
   const double pieces = L * (forward * (again_ ? 2 : 1) + backward) + 4;
   const double piece = static_cast<double>(p_.tp - 1) / static_cast<double>(p_.tp) *
-                       static_cast<double>(plan.micro_rows * rows_ * r_.model.width) * kFloat;
+                       static_cast<double>(plan.micro_rows * layout_.most_rows() * r_.model.width) *
+                       kFloat;
   const double micro_batches = static_cast<double>(plan.micro_batches);
   const MachineFile::Link& link = machine_.link(p_.tp, 1);
   plan.bytes.tp = static_cast<std::int64_t>(pieces * piece * micro_batches);

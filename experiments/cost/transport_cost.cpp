@@ -127,9 +127,7 @@ TransportCost Site::halo() const {
 // computed, keys and values of the next one arrive, and in backward the sums of the step before.
 Site::Transfer Site::ring_direction(bool backward) const {
   const double work = backward ? kBackwardPerForward : 1.0;
-  std::int64_t rows = 0;
-  for (int rank = 0; rank < ranks(); ++rank) rows = std::max(rows, s_.layout.rows(rank));
-  const double block = 2.0 * static_cast<double>(s_.row.bytes() * rows);
+  const double block = 2.0 * static_cast<double>(s_.row.bytes() * s_.layout.most_rows());
   Transfer transfer;
   double total = 0;
   for (int step = 0; step < ranks(); ++step) {

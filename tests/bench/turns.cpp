@@ -1,7 +1,8 @@
 // Measures once for each line of its standard input, so that a script can take turns between this
 // and another program on one machine (peers/compare.py).
 //   bench_turns attention B T N H SPAN            a line: seconds forward, seconds backward
-//   bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS   a line: seconds
+//   bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS [RECOMPUTE [MICRO_ROWS]]
+//                                                 a line: seconds
 // Before: "ready THREADS PARAMETERS"; at the end of the input: "peak" and the most bytes that were
 // resident before there was any work, and in all.
 #include <fmt/core.h>
@@ -79,7 +80,7 @@ int run(std::span<char*> words) {
     attention_turns(number(1), number(2), number(3), number(4), parse_span(words[5]));
     return 0;
   }
-  if (words.size() == 9 && words[0] == std::string("step")) {
+  if (words.size() >= 9 && words.size() <= 11 && words[0] == std::string("step")) {
     RunConfig c;
     c.model.layers = number(1);
     c.model.width = number(2);
@@ -90,11 +91,14 @@ int run(std::span<char*> words) {
     c.model.full_layers = words[8];
     c.train.batch_tokens = number(6);
     c.train.steps = 1000;
+    if (words.size() > 9) c.model.recompute = words[9];
+    if (words.size() > 10) c.train.micro_rows = number(10);
     step_turns(c);
     return 0;
   }
   std::cerr << "usage: bench_turns attention B T N H SPAN\n"
-               "       bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS\n";
+               "       bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS "
+               "[RECOMPUTE [MICRO_ROWS]]\n";
   return 2;
 }
 

@@ -74,7 +74,7 @@ TEST(MeshProblem, AllToAllNeedsHeadsForEveryRank) {
 
 TEST(ChosenMicroRows, AreWhatTheConfigSaysOrEnoughTokensForEachRank) {
   ModelConfig m = model();
-  m.context = 4096;
+  m.context = 1024;
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 1, 1), {.batch_rows = 24, .micro_rows = 3}), 3);
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 1, 1), {.batch_rows = 24}), 2);
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 4, 1), {.batch_rows = 24}), 8);

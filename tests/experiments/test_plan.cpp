@@ -128,6 +128,7 @@ TEST(FeasiblePlan, RefusesInOneLineWithMeshesThatWouldDo) {
             "these would do: dp 1 x cp 3 x tp 2, dp 2 x cp 3 x tp 1, dp 1 x cp 6 x tp 1");
   r.parallel.tp = 1;
   r.parallel.dp = 8;
+  r.model.recompute = "none";
   // 1.38 G parameters twice and an eighth of twice that; 16 results of (32768, 2048) a layer.
   EXPECT_EQ(refused().substr(0, 65),
             "parallel: 117.4 GB for each rank do not fit the 80.0 GB of h100x8");

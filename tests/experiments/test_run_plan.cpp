@@ -105,7 +105,7 @@ TEST(RunPlan, RefusesWhatIsClearlyTooLargeOnAllRanksWithMeshesThatFit) {
                 static_cast<double>(needed) / 1e9, static_cast<double>(needed) * 0.6e-9)),
             0u)
       << message;
-  EXPECT_NE(message.find("tp 4"), std::string::npos) << message;
+  EXPECT_NE(message.find("dp 2 x cp 1 x tp 2"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
   EXPECT_NE(memory_refusal(c, 1 << 20).find("no mesh of 4 ranks would do"), std::string::npos);
 }

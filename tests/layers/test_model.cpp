@@ -106,7 +106,7 @@ TEST(Model, ThreadsChangeNoBit) {
   const Input in(2, 45, c.vocab);
   TestExec one(1);
   const Pass want = run_pass(c, in, one);
-  for (int threads : {2, 3, 5}) {
+  for (int threads : {2, 3, 4, 5}) {
     TestExec test(threads);
     const Pass got = run_pass(c, in, test);
     EXPECT_EQ(got.loss, want.loss) << threads;
