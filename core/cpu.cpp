@@ -44,6 +44,15 @@ std::string_view cpu_name() {
   return name;
 }
 
+std::int64_t peak_resident_bytes() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    constexpr std::string_view kName = "VmHWM:";
+    if (line.starts_with(kName)) return std::stoll(line.substr(kName.size())) * 1024;  // in KiB
+  }
+  return 0;
+}
+
 void flush_denormals() {
 #if defined(__x86_64__)
   _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);

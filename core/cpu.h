@@ -1,6 +1,7 @@
 // What this processor can do.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace mixspan {
@@ -14,6 +15,10 @@ std::string_view name_of(Isa isa);
 
 /// The model name the processor gives itself, for reports.
 std::string_view cpu_name();
+
+/// The most memory that this process held so far, resident; 0 where the system does not tell. Not
+/// what getrusage() says, which begins with what the program that started this one held.
+std::int64_t peak_resident_bytes();
 
 /// Makes the calling thread flush denormal results and inputs to zero. They would slow a step many
 /// times over, and nothing trained here depends on them.

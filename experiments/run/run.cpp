@@ -1,12 +1,12 @@
 #include "experiments/run/run.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/build.h"
+#include "core/cpu.h"
 #include "experiments/run/checkpoint_folder.h"
 #include "experiments/run/evaluate.h"
 #include "experiments/run/model_file.h"
@@ -20,12 +20,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-std::int64_t memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;  // Linux counts in KiB
 }
 
 bool due(std::int64_t every, std::int64_t step) { return every > 0 && step % every == 0; }
@@ -231,7 +225,7 @@ void Run::log_step(const StepReport& r) {
   m.tokens_per_s = tokens_per_s;
   if (peak_flops_ > 0) m.mfu = r.flops / step_seconds / peak_flops_;
   m.step_ms = step_seconds * 1e3;
-  m.memory_bytes = memory_bytes();
+  m.memory_bytes = peak_resident_bytes();
   m.comm_bytes = traffic_.last_bytes();
   window_seconds_ = 0;
   window_steps_ = 0;

@@ -6,7 +6,6 @@
 // Before: "ready THREADS PARAMETERS"; at the end of the input: "peak" and the most bytes that were
 // resident before there was any work, and in all.
 #include <fmt/core.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cmath>
@@ -26,12 +25,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::int64_t peak_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;  // Linux counts in KiB
-}
-
 void say(const std::string& line) { std::cout << line << std::endl; }
 
 template <class Body>
@@ -46,13 +39,13 @@ void take_turns(const Exec& ex, std::int64_t parameters, std::int64_t empty, Tur
   turn();  // touches the memory
   say(fmt::format("ready {} {}", ex.threads.size(), parameters));
   for (std::string line; std::getline(std::cin, line);) say(turn());
-  say(fmt::format("peak {} {}", empty, peak_bytes()));
+  say(fmt::format("peak {} {}", empty, peak_resident_bytes()));
 }
 
 void attention_turns(std::int64_t B, std::int64_t T, std::int64_t N, std::int64_t H,
                      const AnySpan& span) {
   Machine machine;
-  const std::int64_t empty = peak_bytes();
+  const std::int64_t empty = peak_resident_bytes();
   const Exec ex = machine.exec();
   Arena arena("activations");
   AttentionProblem p(arena, B, T, N, H);
@@ -65,7 +58,7 @@ void attention_turns(std::int64_t B, std::int64_t T, std::int64_t N, std::int64_
 
 void step_turns(const RunConfig& config) {
   Machine machine;
-  const std::int64_t empty = peak_bytes();
+  const std::int64_t empty = peak_resident_bytes();
   const Exec ex = machine.exec();
   const RandomTokens data(config.model.context, config.model.vocab);
   Trainer trainer(ex, config, data);
