@@ -19,8 +19,8 @@ TEST(PeakResidentBytes, RisesWithMemoryThatIsTouchedAndStays) {
     std::fill_n(x.data<float>(), x.size(), 1.0f);
   }
   const std::int64_t after = peak_resident_bytes();
-  EXPECT_GE(after, before + kBytes / 2);  // what was there before may have gone
-  EXPECT_LE(after, before + 4 * kBytes);
+  EXPECT_GE(after, before + kBytes / 2);   // what was there before may have gone
+  EXPECT_LE(after, before + 16 * kBytes);  // sanitizers add their own
   EXPECT_GE(peak_resident_bytes(), after);
 }
 
