@@ -68,7 +68,6 @@ class ConstView {
   ConstView split(int d, std::int64_t outer, std::int64_t inner) const;
   /// Drops dim d (not the last) by fixing its index.
   ConstView select(int d, std::int64_t index) const;
-  /// The same elements with dims a and b (not the last) exchanged.
 
  protected:
   const void* data_ = nullptr;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/exec.h"
-#include "kernels/vocab_shard.h"
 #include "layers/model_config.h"
 #include "layers/model_parallel.h"
 #include "layers/norm.h"
