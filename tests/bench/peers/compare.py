@@ -132,7 +132,7 @@ def main():
     parser.add_argument("bench_turns")
     parser.add_argument("sets", nargs="*", default=["attention", "step"])
     parser.add_argument("--turns", type=int, default=20)
-    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--only", default="", help="cases whose name has this in it; nothing is written then")
     parser.add_argument("--write", type=pathlib.Path, help="replace the tables in this file")
     options = parser.parse_intermixed_args()
     import torch
@@ -155,7 +155,7 @@ def main():
             parts.append(table([first, *common, *more], rows))
     text = "\n\n".join(parts)
     print(text)
-    if options.write:
+    if options.write and not options.only:
         old = options.write.read_text()
         head, rest = old.split(BEGIN, 1)
         options.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
