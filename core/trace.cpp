@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/durable_file.h"
@@ -47,7 +49,7 @@ std::string Tracer::json() const {
   for (std::size_t i = 0; i < count; ++i) {
     const Event& e = events_[i];
     if (!e.complete.load(std::memory_order_acquire)) continue;  // being written by its thread
-    const std::string name = nlohmann::json(std::string(e.name.data(), e.name_size))
+    const std::string name = nlohmann::json(std::string(e.text()))
                                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     out += fmt::format(
         ",\n{{\"name\": {}, \"ph\": \"X\", \"pid\": {}, \"tid\": {}, \"ts\": {:.3f}, \"dur\": "
@@ -56,6 +58,43 @@ std::string Tracer::json() const {
         static_cast<double>(e.duration_ns) * 1e-3);
   }
   return out + "\n]}\n";
+}
+
+std::vector<Tracer::Total> Tracer::totals(std::string_view within, std::size_t skip) const {
+  struct Stretch {
+    std::int64_t begin, end;
+  };
+  const std::size_t count = events();
+  std::vector<Stretch> outer;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Event& e = events_[i];
+    if (e.complete.load(std::memory_order_acquire) && e.text() == within) {
+      outer.push_back({e.begin_ns, e.begin_ns + e.duration_ns});
+    }
+  }
+  const auto earlier = [](const Stretch& a, const Stretch& b) { return a.begin < b.begin; };
+  std::sort(outer.begin(), outer.end(), earlier);
+  outer.erase(outer.begin(),
+              outer.begin() + static_cast<std::ptrdiff_t>(std::min(skip, outer.size())));
+
+  std::map<std::string, Total, std::less<>> sums;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Event& e = events_[i];
+    if (!e.complete.load(std::memory_order_acquire)) continue;
+    const Stretch range{e.begin_ns, e.begin_ns + e.duration_ns};
+    const auto after = std::upper_bound(outer.begin(), outer.end(), range, earlier);
+    if (after == outer.begin() || range.end > std::prev(after)->end) continue;
+    Total& total = sums[std::string(e.text())];
+    ++total.count;
+    total.seconds += static_cast<double>(e.duration_ns) * 1e-9;
+  }
+  std::vector<Total> all;
+  for (auto& [name, total] : sums) all.push_back({name, total.count, total.seconds});
+  std::sort(all.begin(), all.end(), [&](const Total& a, const Total& b) {
+    if ((a.name == within) != (b.name == within)) return a.name == within;
+    return a.seconds > b.seconds;
+  });
+  return all;
 }
 
 void Tracer::write(const std::filesystem::path& path) const { replace_file(path, json()); }

@@ -28,6 +28,16 @@ class Tracer {
   void write(const std::filesystem::path& path) const;
   std::string json() const;
 
+  struct Total {
+    std::string name;
+    std::int64_t count = 0;
+    double seconds = 0;
+  };
+  /// Sums by name of the ranges that lie inside ranges called `within`, which comes first, the
+  /// others by falling time. Of the ranges called `within` the first `skip` are left out, and with
+  /// them all that is in them. Empty where none is left.
+  std::vector<Total> totals(std::string_view within, std::size_t skip = 0) const;
+
   std::size_t events() const;   ///< kept
   std::size_t dropped() const;  ///< had no room
 
@@ -38,6 +48,7 @@ class Tracer {
     std::int32_t thread;
     std::uint16_t name_size;
     std::atomic<bool> complete;
+    std::string_view text() const { return {name.data(), name_size}; }
   };
 
   int rank_;

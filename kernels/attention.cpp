@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 
+#include "core/trace.h"
 #include "kernels/attention_passes.h"
 
 namespace mixspan {
@@ -29,6 +30,10 @@ void check_inputs(const ConstView& q, const ConstView& k, const ConstView& v,
   check_dtype("attention document_start", rule.document_start, DType::i32);
 }
 
+std::string traced_name(const Exec& ex, const AttentionRule& rule) {
+  return ex.tracer == nullptr ? "" : "attention " + rule.span.str();
+}
+
 }  // namespace
 
 void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView k, ConstView v,
@@ -37,6 +42,8 @@ void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView 
   check_inputs(q, k, v, rule);
   check_shape("attention o", o, q.shape());
   check_shape("attention lse", lse, {q.dim(0), q.dim(2), q.dim(1)});
+  const std::string name = traced_name(ex, rule);
+  const TraceRange range(ex.tracer, name);
   if (ex.oracle) return oracle::attention_forward(o, lse, q, k, v, rule);
   if (q.size() == 0) return;
   attention::run_forward(ex, {o, lse, q, k, v, rule}, attention::tile_kernels(ex.isa));
@@ -53,6 +60,8 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
   check_shape("attention do", do_, q.shape());
   check_shape("attention o", o, q.shape());
   check_shape("attention lse", lse, {q.dim(0), q.dim(2), q.dim(1)});
+  const std::string name = traced_name(ex, rule);
+  const TraceRange range(ex.tracer, name);
   if (ex.oracle) return oracle::attention_backward(dq, dk, dv, do_, q, k, v, o, lse, rule);
   if (q.size() == 0) {
     attention::clear_rows(dk);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/sgemm.h"
 #include "kernels/simd/row_ops.h"
@@ -125,12 +126,14 @@ void check_bias(std::string_view name, const ConstView& bias, std::int64_t F) {
 
 void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
             Accumulate accumulate) {
+  const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::matmul(c, op_a, a, op_b, b, accumulate);
   const Product product("matmul", c, op_a, a, op_b, b, accumulate == Accumulate::add);
   linear(exec, product, kNothing, kNothing);
 }
 
 void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias) {
+  const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::linear_forward(y, x, w, bias);
   check_bias("linear_forward: bias", bias, y.dim(1));
   const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, !bias.empty());
@@ -139,6 +142,7 @@ void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstVie
 
 void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias,
                              ConstView residual) {
+  const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::linear_residual_forward(y, x, w, bias, residual);
   check_bias("linear_residual_forward: bias", bias, y.dim(1));
   check_shape("linear_residual_forward: residual", residual, y.shape());
@@ -158,6 +162,7 @@ void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w,
 
 void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstView w,
                          ConstView bias) {
+  const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::linear_gelu_forward(y, pre, x, w, bias);
   check_bias("linear_gelu_forward: bias", bias, y.dim(1));
   if (!pre.empty()) check_shape("linear_gelu_forward: pre", pre, y.shape());
@@ -172,6 +177,7 @@ void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstV
 
 void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView dy, ConstView x,
                      ConstView w) {
+  const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::linear_backward(dx, dw, dbias, dy, x, w);
   const std::int64_t rows = dy.dim(0), F = dy.dim(1);
   check_bias("linear_backward: dbias", dbias, F);

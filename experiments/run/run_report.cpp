@@ -38,6 +38,14 @@ Json traffic_of(const std::vector<StepTraffic::Axis>& axes) {
   return all;
 }
 
+// Of one step: the first of the totals is the steps themselves.
+Json time_of(const std::vector<Tracer::Total>& totals) {
+  const auto steps = static_cast<double>(totals.front().count);
+  Json all{{"steps", totals.front().count}};
+  for (const Tracer::Total& total : totals) all[total.name] = total.seconds / steps;
+  return all;
+}
+
 }  // namespace
 
 std::vector<std::string> describe_run(const RunConfig& c, const Trainer& trainer,
@@ -74,6 +82,7 @@ std::string to_json(const RunConfig& c, const Trainer& trainer, const RunResult&
     if (mesh.cp > 1) j["transports"] = transports_of(trainer, r.layers);
     j["traffic"] = traffic_of(r.traffic);
   }
+  if (!r.time.empty()) j["time"] = time_of(r.time);
   j["build"] = std::string(kBuildName);
   return j.dump(2) + "\n";
 }

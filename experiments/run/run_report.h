@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/trace.h"
 #include "data/loader.h"
 #include "experiments/run/metrics.h"
 #include "experiments/run/run_config.h"
@@ -27,9 +28,12 @@ struct RunResult {
   std::size_t activation_bytes = 0, scratch_bytes = 0;  ///< most, on the first rank
   std::vector<LayerTraffic> layers;        ///< of the first rank, in its first step since then
   std::vector<StepTraffic::Axis> traffic;  ///< of the steps since then
+  /// Where the time of the steps that were traced went, but for the first; of the first rank.
+  std::vector<Tracer::Total> time;
 };
 /// What result.json holds. "transports": of each layer, and why; "traffic": bytes that all ranks
-/// send in a step, and seconds that a rank waits, by axis. Neither is there on one rank.
+/// send in a step, and seconds that a rank waits, by axis. Neither is there on one rank. "time":
+/// seconds of a step by what it was spent on, and how many steps were traced; with log.trace.
 std::string to_json(const RunConfig&, const Trainer&, const RunResult&);
 
 }  // namespace mixspan

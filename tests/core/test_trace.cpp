@@ -74,6 +74,34 @@ TEST(Trace, CutsLongNamesAndMendsBrokenOnes) {
   EXPECT_EQ(found.at(1).at("name"), "\ufffd");
 }
 
+TEST(Trace, SumsWhatLiesInsideTheRangesAskedFor) {
+  Tracer tracer;
+  const auto zero = Tracer::Clock::now();
+  const auto add = [&](const char* name, int begin, int end) {
+    tracer.add(name, zero + std::chrono::seconds(begin), zero + std::chrono::seconds(end));
+  };
+  add("a", 0, 1);    // before any step
+  add("a", 11, 12);  // in the first, which is left out
+  add("step", 10, 20);
+  add("a", 31, 33), add("b", 33, 39), add("a", 39, 40);
+  add("step", 30, 40);
+  add("a", 45, 46);  // between two
+  add("b", 50, 51), add("late", 59, 61);
+  add("step", 50, 60);
+  const std::vector<Tracer::Total> totals = tracer.totals("step", 1);
+  ASSERT_EQ(totals.size(), 3u);
+  EXPECT_EQ(totals[0].name, "step");
+  EXPECT_EQ(totals[0].count, 2);
+  EXPECT_DOUBLE_EQ(totals[0].seconds, 20);
+  EXPECT_EQ(totals[1].name, "b");
+  EXPECT_EQ(totals[1].count, 2);
+  EXPECT_DOUBLE_EQ(totals[1].seconds, 7);
+  EXPECT_EQ(totals[2].name, "a");
+  EXPECT_DOUBLE_EQ(totals[2].seconds, 3);
+  EXPECT_TRUE(tracer.totals("step", 3).empty());
+  EXPECT_TRUE(tracer.totals("evaluate").empty());
+}
+
 TEST(Trace, TakesEventsFromManyThreadsWhileItIsRead) {
   constexpr int kThreads = 4, kEach = 2000;
   Tracer tracer(0, kThreads * kEach - 100);
