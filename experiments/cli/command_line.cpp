@@ -146,6 +146,9 @@ void add_exchange(CLI::App& app, Action& action) {
   in->add_option("HF_DIR", i->folder, "Folder with config.json, safetensors and tokenizer")
       ->required();
   in->add_option("--out", i->out, "The checkpoint to write")->required();
+  in->add_option("--context", i->context,
+                 "A longer context than the model's own: its position table is repeated")
+      ->check(CLI::Range(1, 1 << 24));
   in->callback([i, &action] { action = [i] { return import_command(*i); }; });
 
   CLI::App* out =

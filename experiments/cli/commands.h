@@ -58,6 +58,7 @@ ExitCode generate_command(const GenerateArgs&);
 
 struct ImportArgs {
   std::filesystem::path folder, out;
+  std::int64_t context = 0;  ///< 0: the model's own
 };
 ExitCode import_command(const ImportArgs&);
 

@@ -43,7 +43,8 @@ std::map<std::string, std::string> tokenizer_files(const Tokenizer& tokenizer,
 }  // namespace
 
 ExitCode import_command(const ImportArgs& a) {
-  const HfModel hf = read_hf_model(a.folder);
+  HfModel hf = read_hf_model(a.folder);
+  if (a.context != 0 && a.context != hf.config.context) tile_positions(hf, a.context);
   ModelConfig config = hf.config;
   CheckpointMeta meta;
   meta.config_toml = schema_of(config).to_toml();
@@ -60,8 +61,8 @@ ExitCode import_command(const ImportArgs& a) {
   std::vector<NamedConstView> tensors;
   for (const NamedTensor& p : hf.params) tensors.push_back({"model/" + p.name, p.tensor});
   write_checkpoint(a.out, meta, tensors);
-  fmt::print("{}: {} layers, width {}, vocabulary {}, {}\n", a.out.string(), hf.config.layers,
-             hf.config.width, hf.config.vocab, tokenizer_name);
+  fmt::print("{}: {} layers, width {}, context {}, vocabulary {}, {}\n", a.out.string(),
+             hf.config.layers, hf.config.width, hf.config.context, hf.config.vocab, tokenizer_name);
   return kFinished;
 }
 

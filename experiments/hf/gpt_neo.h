@@ -29,6 +29,11 @@ struct HfModel {
 /// the key or the tensor, for whatever Mixspan would compute differently.
 HfModel read_hf_model(const std::filesystem::path& folder);
 
+/// Gives the model a longer context: row p of its new position table is row p % context of the old
+/// one, so that texts as long as before come out with the same bits and longer ones begin with
+/// positions that training has seen. Throws InputError unless `context` is longer.
+void tile_positions(HfModel& model, std::int64_t context);
+
 /// What write_hf_model() wrote.
 struct HfExport {
   std::string family;         ///< "GPTNeoForCausalLM" or "GPT2LMHeadModel"

@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -112,6 +113,23 @@ HfModel read_hf_model(const std::filesystem::path& folder) {
   HfModel model{config.model, importer.read(), folder};
   importer.check_head(model.params.front().tensor);
   return model;
+}
+
+void tile_positions(HfModel& model, std::int64_t context) {
+  const std::int64_t before = model.config.context;
+  require(context > before, "{}: has positions for {} tokens; wanted a longer context, got {}",
+          model.folder.string(), before, context);
+  const auto table = std::find_if(model.params.begin(), model.params.end(),
+                                  [](const NamedTensor& p) { return p.name == "wpe.weight"; });
+  check(table != model.params.end(), "{}: no position table", model.folder.string());
+  Tensor longer({context, model.config.width});
+  for (std::int64_t row = 0; row < context; row += before) {
+    const std::int64_t rows = std::min(before, context - row);
+    const ConstView from = table->tensor.view().slice(0, 0, rows);
+    std::memcpy(longer.view().slice(0, row, row + rows).raw(), from.raw(), from.size_bytes());
+  }
+  table->tensor = std::move(longer);
+  model.config.context = context;
 }
 
 }  // namespace mixspan

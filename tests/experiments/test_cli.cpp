@@ -147,6 +147,24 @@ TEST_F(Cli, ATrainedModelExportsWithItsTokenizer) {
   EXPECT_EQ(greedy("back"), greedy("run"));
 }
 
+TEST_F(Cli, ImportsWithALongerContext) {
+  made({"export", at("run"), "--out", at("short")});
+  made({"import", at("short"), "--out", at("long"), "--context", "150"});
+  const auto loss = [](const std::string& model, const std::string& context) {
+    const std::string text =
+        made({"eval", at(model), "--data", at("corpus.h5"), "--context", context, "--json"}).out;
+    return nlohmann::json::parse(text)["loss"].get<double>();
+  };
+  EXPECT_EQ(loss("long", "64"), loss("run", "64"));  // the same positions, so the same bits
+  EXPECT_LT(loss("long", "150"), 10);
+  made({"train", at("run.toml"), "--run-dir", at("longer"), "--set", "model.context=150", "--set",
+        fmt::format("train.init_from={}", at("long")), "--set", "train.batch_tokens=150", "--set",
+        "train.steps=1"});
+  expect_refused({"import", at("short"), "--out", at("no"), "--context", "63"},
+                 {"has positions for 64 tokens", "63"});
+  EXPECT_FALSE(fs::exists(at("no")));
+}
+
 TEST_F(Cli, ARunStartsFromOtherWeights) {
   made({"train", at("run.toml"), "--run-dir", at("more"), "--set",
         fmt::format("train.init_from={}", at("run")), "--set", "model.span=sliding:4", "--set",
