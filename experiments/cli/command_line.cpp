@@ -90,6 +90,17 @@ void add_plan(CLI::App& app, Action& action) {
   c->callback([a, &action] { action = [a] { return plan_command(*a); }; });
 }
 
+void add_report(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(app, "report", "Tables and figures from runs, as one HTML file",
+                            "mixspan report runs/placement --out placement.html");
+  auto a = std::make_shared<ReportArgs>();
+  c->add_option("DIR", a->folder, "A sweep's folder, or any folder with runs in it")->required();
+  c->add_option("--out", a->out,
+                "The HTML file; tables (CSV) and figures (SVG) go into a folder beside it; default "
+                "DIR/report.html");
+  c->callback([a, &action] { action = [a] { return report_command(*a); }; });
+}
+
 void add_info(CLI::App& app, Action& action) {
   CLI::App* c = add_command(app, "info", "Version, processor and measured peaks",
                             "mixspan info --measure this-machine.toml");
@@ -218,6 +229,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_eval(app, action);
   add_generate(app, action);
   add_exchange(app, action);
+  add_report(app, action);
   add_info(app, action);
   try {
     if (argc > 1) refuse_unknown_command(app, argv[1]);

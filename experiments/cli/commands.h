@@ -76,6 +76,12 @@ struct PlanArgs {
 };
 ExitCode plan_command(const PlanArgs&);
 
+struct ReportArgs {
+  std::filesystem::path folder;
+  std::filesystem::path out;  ///< empty: report.html in the folder
+};
+ExitCode report_command(const ReportArgs&);
+
 struct InfoArgs {
   std::filesystem::path measure;  ///< where to write what was measured; empty: only print
 };

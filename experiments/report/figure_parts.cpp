@@ -1,0 +1,171 @@
+#include "experiments/report/figure_parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+namespace mixspan {
+
+namespace {
+
+constexpr std::size_t kMostRows = 40, kMostMaps = 6;
+
+bool is_span_key(const std::string& key) {
+  return key == "model.span" || key == "model.full_layers" || key == "model.spans";
+}
+
+HeatMap map_of(const Study& study, const std::vector<std::size_t>& rows) {
+  const double best = study.variants[rows.front()].loss->value;
+  const double worst = study.variants[rows.back()].loss->value;
+  HeatMap map;
+  map.x_label = "layer (0 is next to the embeddings)";
+  map.value_label = "loss";
+  map.low_label = "worse";
+  map.high_label = "better";
+  const std::size_t layers = study.variants[rows[0]].full.size();
+  for (std::size_t l = 0; l < layers; ++l) map.columns.push_back(std::to_string(l));
+  for (std::size_t k = 0; k < std::min(rows.size(), kMostRows); ++k) {
+    const Variant& v = study.variants[rows[k]];
+    const double goodness = worst > best ? (worst - v.loss->value) / (worst - best) : 1;
+    map.rows.push_back(spans_label(study, v));
+    map.row_values.push_back(fmt::format("{:.4f}", v.loss->value));
+    map.hints.push_back(fmt::format("{}: loss {:.4f}{}, {:.1f} % of attention", v.label,
+                                    v.loss->value, interval_text(*v.loss, 4),
+                                    100 * v.attention_share));
+    for (std::size_t l = 0; l < layers; ++l) {
+      map.cells.push_back(v.full[l] ? ramp_color(goodness) : "");
+    }
+  }
+  return map;
+}
+
+}  // namespace
+
+VariantColors::VariantColors(const Study& study) : study_(study), named_(study.variants.size()) {
+  std::vector<std::size_t> known;
+  for (std::size_t i = 0; i < study.variants.size(); ++i) {
+    if (study.variants[i].loss) known.push_back(i);
+  }
+  few_ = study.variants.size() <= kCategories;
+  std::stable_sort(known.begin(), known.end(), [&](std::size_t a, std::size_t b) {
+    return study.variants[a].loss->value < study.variants[b].loss->value;
+  });
+  std::size_t full_named = 0;
+  for (std::size_t i = 0; i < named_.size(); ++i) {
+    named_[i] = few_ || (study.variants[i].all_full() && full_named++ < 2);
+  }
+  if (!known.empty()) named_[known.front()] = named_[known.back()] = true;
+  for (const bool named : {false, true}) {
+    for (std::size_t i = 0; i < named_.size(); ++i) {
+      if (named_[i] == named) order_.push_back(i);
+    }
+  }
+}
+
+std::string VariantColors::color(std::size_t variant) const {
+  if (few_) return category_color(variant);
+  return ramp_color(study_.variants[variant].attention_share);
+}
+
+std::string VariantColors::name(std::size_t variant) const {
+  return named_[variant] ? study_.variants[variant].label : "";
+}
+
+std::string VariantColors::explanation() const {
+  return few_ ? ""
+              : " Shaded by attention cost, strong is all full; the best, the worst and the "
+                "all-full are named.";
+}
+
+std::string spans_label(const Study& study, const Variant& v) {
+  std::string label;
+  for (std::size_t k = 0; k < study.keys.size(); ++k) {
+    if (!is_span_key(study.keys[k]) || v.values[k] == "[]") continue;
+    // The span of layers that are not full says nothing where all are.
+    if (study.keys[k] == "model.span" && v.all_full() && !label.empty()) continue;
+    label += (label.empty() ? "" : ", ") + v.values[k];
+  }
+  return label.empty() ? v.label : label;
+}
+
+std::string interval_text(const Estimate& e, int digits) {
+  if (std::isnan(e.low)) return "";
+  return fmt::format(" [{:.{}f}, {:.{}f}]", e.low, digits, e.high, digits);
+}
+
+std::vector<Figure> layer_maps(const Study& study) {
+  std::vector<Figure> maps;
+  const auto groups = study.groups();
+  for (const auto& group : groups) {
+    std::vector<std::size_t> rows;
+    std::set<std::vector<bool>> patterns;
+    for (const std::size_t i : group) {
+      if (!study.variants[i].loss) continue;
+      rows.push_back(i);
+      patterns.insert(study.variants[i].full);
+    }
+    if (patterns.size() < 2 || maps.size() == kMostMaps) continue;
+    std::stable_sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
+      return study.variants[a].loss->value < study.variants[b].loss->value;
+    });
+    HeatMap map = map_of(study, rows);
+    map.title = "Which layers are full";
+    if (groups.size() > 1) map.title += ", " + study.variants[rows[0]].settings;
+    std::string caption =
+        "A row is a variant, the best on top; filled layers are full, the others see their span "
+        "only.";
+    if (rows.size() > kMostRows) {
+      caption += fmt::format(" The best {} of {} are drawn.", kMostRows, rows.size());
+    }
+    maps.push_back({map.title, caption, std::move(map)});
+  }
+  return maps;
+}
+
+Figure layer_effect_figure(const Study& study, const std::vector<EffectFamily>& families) {
+  Chart chart;
+  chart.title = "What one full layer is worth";
+  chart.x = {.label = "layer (0 is next to the embeddings)"};
+  chart.y = {.label = "loss without it - loss with it (nats)"};
+  chart.zero_line = true;
+  // The largest families say most; with more colours nobody could tell them apart.
+  std::vector<const EffectFamily*> largest;
+  for (const EffectFamily& family : families) largest.push_back(&family);
+  std::stable_sort(largest.begin(), largest.end(), [](const auto* a, const auto* b) {
+    return a->effects.size() > b->effects.size();
+  });
+  if (largest.size() > 5) largest.resize(5);
+  std::set<double> layers;
+  for (std::size_t f = 0; f < largest.size(); ++f) {
+    ChartSeries s{.name = name_of(*largest[f], study),
+                  .color = category_color(f),
+                  .kind = ChartSeries::Kind::points};
+    const double aside =
+        0.12 * (static_cast<double>(f) - static_cast<double>(largest.size() - 1) / 2);
+    for (const LayerEffect& e : largest[f]->effects) {
+      layers.insert(static_cast<double>(e.layer));
+      s.points.push_back(
+          {static_cast<double>(e.layer) + aside, e.gain.value, e.gain.low, e.gain.high, "",
+           fmt::format("layer {}: {:+.4f}{}", e.layer, e.gain.value, interval_text(e.gain, 4))});
+    }
+    chart.series.push_back(std::move(s));
+  }
+  chart.x.ticks.assign(layers.begin(), layers.end());
+  chart.x.low = *layers.begin() - 0.5;
+  chart.x.high = *layers.rbegin() + 0.5;
+  std::string caption =
+      "Pairs of variants that differ in one layer only; above the line, full attention in that "
+      "layer lowers the loss. Mean over seeds that both have, with 95 % intervals, not adjusted "
+      "for "
+      "their number.";
+  if (families.size() > largest.size()) {
+    caption +=
+        fmt::format(" The {} largest of {} families are drawn.", largest.size(), families.size());
+  }
+  return {chart.title, caption, std::move(chart)};
+}
+
+}  // namespace mixspan

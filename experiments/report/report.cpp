@@ -1,0 +1,87 @@
+#include "experiments/report/report.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string_view>
+
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "experiments/report/csv_tables.h"
+#include "experiments/report/figures.h"
+#include "experiments/report/markup.h"
+#include "experiments/report/page.h"
+#include "experiments/report/sections.h"
+
+namespace mixspan {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Whether a report writes a file of this name; the others in its folder are not its own.
+bool is_ours(const std::string& name) {
+  constexpr std::string_view kTables[] = {"variants.csv", "runs.csv", "layers.csv", "positions.csv",
+                                          "scaling.csv"};
+  // Of layers there can be several, with the settings in their names.
+  constexpr std::string_view kFigures[] = {"loss-against-attention-cost.svg",
+                                           "what-one-full-layer-is-worth.svg",
+                                           "loss-by-position.svg",
+                                           "evaluation-loss.svg",
+                                           "training-loss.svg",
+                                           "time-over-context.svg",
+                                           "memory-over-context.svg"};
+  return std::find(std::begin(kTables), std::end(kTables), name) != std::end(kTables) ||
+         std::find(std::begin(kFigures), std::end(kFigures), name) != std::end(kFigures) ||
+         (name.starts_with("which-layers-are-full") && name.ends_with(".svg"));
+}
+
+/// The tables and figures beside the page. Those of an earlier report that are not written again
+/// are removed: they would say what is no longer so.
+void write_folder(const fs::path& folder, const std::vector<CsvTable>& tables,
+                  const std::vector<Figure>& figures) {
+  fs::create_directories(folder);
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_ours(entry.path().filename().string())) fs::remove(entry.path());
+  }
+  for (const CsvTable& table : tables) replace_file(folder / table.name, table.text);
+  std::set<std::string> names;  // titles of long settings may be alike where they are cut
+  for (const Figure& figure : figures) {
+    std::string name = slug(figure.title).substr(0, 120);
+    while (!names.insert(name).second) name += "-next";
+    replace_file(folder / (name + ".svg"), to_svg(figure, kWide, true) + "\n");
+  }
+}
+
+std::string title_of(const fs::path& folder) {
+  return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
+}
+
+}  // namespace
+
+void write_report(const ReportRequest& request) {
+  const fs::path& out = request.out;
+  require(out.has_extension() && !fs::is_directory(out),
+          "{}: cannot be the report; wanted the name of an HTML file, such as report.html",
+          out.string());
+  const fs::path parent = fs::absolute(out).parent_path();
+  require(fs::is_directory(parent), "{}: no such folder; wanted one that is there",
+          parent.string());
+  const Study study = make_study(read_runs(request.folder));
+  const std::vector<EffectFamily> effects = layer_effects(study);
+  const std::vector<ScalingLine> lines = scaling_lines(study);
+  const std::vector<Figure> figures = make_figures(study, effects, lines);
+
+  Page page{title_of(request.folder), lead_html(study), {variants_section(study)}};
+  if (!figures.empty()) {
+    std::string html;
+    for (const Figure& figure : figures) html += figure_html(figure);
+    page.sections.push_back({"Figures", html});
+  }
+  page.sections.push_back(settings_section(study));
+  page.sections.push_back(runs_section(study));
+  write_folder(fs::path(out).replace_extension(), make_csv_tables(study, effects, lines), figures);
+  replace_file(out, to_html(page));
+}
+
+}  // namespace mixspan
