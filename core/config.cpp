@@ -138,37 +138,30 @@ const ConfigSchema::Field* ConfigSchema::find(std::string_view key) const {
 }
 
 void ConfigSchema::read_text(std::string_view text, const std::string& where) {
-  for (const TomlEntry& entry : parse_toml(text, where)) {
-    const std::string place = fmt::format("{}:{}", where, entry.line);
-    const std::string at = fmt::format("{}: {}", place, one_line(entry.path));
-    if (const Field* field = find(entry.path)) {
-      assign(fields_[static_cast<std::size_t>(field - fields_.data())], entry, at, place);
-      continue;
-    }
-    const bool known = has_section(*this, entry.path);
-    if (entry.kind == TomlEntry::Kind::section && known) continue;
-    require(!known, "{}: wanted one section, [{}], got {}", at, entry.path,
-            entry.kind == TomlEntry::Kind::section_list ? "a list of sections" : entry.shown);
-    const bool top = entry.path.find('.') == std::string::npos;
-    if (top && entry.kind != TomlEntry::Kind::value) {
-      refuse("{}: unknown section; {}", at, suggest_section(*this, entry.path));
-    }
-    // Inside an unknown section it is the section that is wrong; its own entry says so.
-    refuse("{}: unknown key; {}", at, suggest_key(*this, entry.path));
+  for (const TomlEntry& entry : parse_toml(text, where)) read_entry(entry, where);
+}
+
+void ConfigSchema::read_entry(const TomlEntry& entry, const std::string& where) {
+  const std::string place = fmt::format("{}:{}", where, entry.line);
+  const std::string at = fmt::format("{}: {}", place, one_line(entry.path));
+  if (const Field* field = find(entry.path)) {
+    assign(fields_[static_cast<std::size_t>(field - fields_.data())], entry, at, place);
+    return;
   }
+  const bool known = has_section(*this, entry.path);
+  if (entry.kind == TomlEntry::Kind::section && known) return;
+  require(!known, "{}: wanted one section, [{}], got {}", at, entry.path,
+          entry.kind == TomlEntry::Kind::section_list ? "a list of sections" : entry.shown);
+  const bool top = entry.path.find('.') == std::string::npos;
+  if (top && entry.kind != TomlEntry::Kind::value) {
+    refuse("{}: unknown section; {}", at, suggest_section(*this, entry.path));
+  }
+  // Inside an unknown section it is the section that is wrong; its own entry says so.
+  refuse("{}: unknown key; {}", at, suggest_key(*this, entry.path));
 }
 
 void ConfigSchema::read_file(const std::filesystem::path& path) {
-  const std::string where = one_line(path.string(), 400);
-  require(!std::filesystem::is_directory(path),
-          "{}: is a folder; wanted a configuration file in TOML", where);
-  std::ifstream file(path, std::ios::binary);
-  require(file.is_open(), "{}: cannot be opened: {}", where, std::strerror(errno));
-  std::string text(std::size_t{1} << 21, '\0');  // more than parse_toml takes, so that it refuses
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  require(!file.bad(), "{}: cannot be read: {}", where, std::strerror(errno));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  read_text(text, where);
+  read_text(read_config_text(path), one_line(path.string(), 400));
 }
 
 void ConfigSchema::set(const std::string& assignment, const std::string& where) {
@@ -202,6 +195,24 @@ void ConfigSchema::check_required(const std::string& where) const {
     require(!missing, "{}: {}: missing; wanted {}, such as {} = {}{}", where, f.key(), wanted(f),
             f.name, f.rules.example, f.section.empty() ? "" : " under [" + f.section + "]");
   }
+}
+
+std::string ConfigSchema::place_of(std::string_view message, const std::string& otherwise) const {
+  const Field* field = find(message.substr(0, message.find_first_of(" :")));
+  return field == nullptr || field->where.empty() ? otherwise : field->where;
+}
+
+std::string read_config_text(const std::filesystem::path& path) {
+  const std::string where = one_line(path.string(), 400);
+  require(!std::filesystem::is_directory(path),
+          "{}: is a folder; wanted a configuration file in TOML", where);
+  std::ifstream file(path, std::ios::binary);
+  require(file.is_open(), "{}: cannot be opened: {}", where, std::strerror(errno));
+  std::string text(std::size_t{1} << 21, '\0');  // more than parse_toml takes, so that it refuses
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  require(!file.bad(), "{}: cannot be read: {}", where, std::strerror(errno));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 std::string nearest_key(const ConfigSchema& schema, std::string_view key) {

@@ -15,6 +15,8 @@ namespace mixspan {
 
 using ConfigValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
 
+struct TomlEntry;  // core/config_toml.h
+
 /// What a value must satisfy beside its type. Doubles are always finite.
 struct FieldRules {
   double min = -std::numeric_limits<double>::infinity();    ///< smallest allowed value
@@ -58,10 +60,15 @@ class ConfigSchema {
   /// Absent keys keep what they have. `where` names the text in errors.
   void read_text(std::string_view text, const std::string& where);
   void read_file(const std::filesystem::path& path);
+  /// One entry of the text that `where` names, its path a key of this schema.
+  void read_entry(const TomlEntry& entry, const std::string& where);
   /// "section.name=value". Texts may be raw or quoted as in TOML; all else is written as in TOML.
   void set(const std::string& assignment, const std::string& where = "--set");
   /// Refuses when a required key has no value. `where` is the config's name, for the message.
   void check_required(const std::string& where) const;
+  /// Where the key was given that `message` begins with; `otherwise` where it begins with none, or
+  /// with one that has its default.
+  std::string place_of(std::string_view message, const std::string& otherwise) const;
 
   /// Every key with its value, in declared order; reads back to the same bits.
   std::string to_toml() const;
@@ -82,6 +89,10 @@ class ConfigSchema {
 /// The schema's key closest to `key`, "" when none is close: by edit distance, where another
 /// section counts as one edit.
 std::string nearest_key(const ConfigSchema& schema, std::string_view key);
+
+/// The text of a configuration file, at most 2 MiB of it. Throws InputError where it cannot be
+/// read.
+std::string read_config_text(const std::filesystem::path& path);
 
 /// A value as TOML writes it; doubles in the shortest form that reads back to the same bits.
 std::string to_toml(const ConfigValue& value);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <sstream>
+#include <utility>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -116,64 +117,113 @@ std::optional<ConfigValue> value_of(const toml::node& node) {
   if (const auto* v = node.as_integer()) return v->get();
   if (const auto* v = node.as_floating_point()) return v->get();
   if (const auto* v = node.as_string()) return v->get();
-  const toml::array* array = node.as_array();
-  if (array == nullptr) return std::nullopt;
+  return std::nullopt;
+}
+
+/// A list of texts is a value too, and so is an empty list.
+std::optional<ConfigValue> texts_of(const TomlNode& list) {
   std::vector<std::string> texts;
-  for (const toml::node& item : *array) {
-    const auto* text = item.as_string();
+  for (const TomlNode& item : list.items) {
+    const auto* text = item.value ? std::get_if<std::string>(&*item.value) : nullptr;
     if (text == nullptr) return std::nullopt;
-    texts.push_back(text->get());
+    texts.push_back(*text);
   }
   return texts;
 }
 
-std::string shown(const toml::node& node, const std::optional<ConfigValue>& value) {
+std::string shown_value(const toml::node& node, const std::optional<ConfigValue>& value) {
   if (value) return one_line(to_toml(*value), 60);
-  if (node.is_table()) return "a section";
   std::ostringstream out;
-  if (const auto* array = node.as_array()) {
-    out << *array;
-  } else {
-    node.visit([&](const auto& n) { out << n; });
-  }
-  std::string text = out.str();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return one_line(text, 60);
+  node.visit([&](const auto& n) { out << n; });
+  return one_line(out.str(), 60);
 }
 
-void flatten(const toml::table& table, const std::string& prefix, std::vector<TomlEntry>& out) {
-  for (const auto& [key, node] : table) {
-    TomlEntry entry;
-    entry.path = prefix + key_part(key.str());
-    entry.line = static_cast<int>(key.source().begin.line);
-    if (node.is_table()) {
-      entry.kind = TomlEntry::Kind::section;
-    } else if (node.is_array_of_tables()) {
-      entry.kind = TomlEntry::Kind::section_list;
+/// No more of it than a message shows: lists may be long, and lie in each other.
+std::string shown_list(const TomlNode& list) {
+  std::string text = list.value ? "[" : "[ ";
+  for (const TomlNode& item : list.items) {
+    if (text.size() > 2) text += ", ";
+    text += item.shown;
+    if (text.size() > 60) break;
+  }
+  return one_line(text + (list.value ? "]" : " ]"), 60);
+}
+
+TomlNode node_of(const toml::node& node, std::string_view key, const toml::source_position& at) {
+  TomlNode out;
+  out.key = key;
+  out.line = static_cast<int>(at.line);
+  out.column = static_cast<int>(at.column);
+  if (const toml::table* table = node.as_table()) {
+    out.kind = TomlNode::Kind::table;
+    out.is_inline = table->is_inline();
+    for (const auto& [name, inner] : *table) {
+      out.items.push_back(node_of(inner, name.str(), name.source().begin));
     }
-    entry.value = value_of(node);
-    entry.shown = shown(node, entry.value);
+    // The library sorts by name.
+    std::stable_sort(out.items.begin(), out.items.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+    });
+    out.shown = "a section";
+  } else if (const toml::array* array = node.as_array()) {
+    out.kind = TomlNode::Kind::list;
+    out.of_tables = array->is_array_of_tables();
+    for (const toml::node& item : *array) {
+      out.items.push_back(node_of(item, "", item.source().begin));
+    }
+    out.value = texts_of(out);
+    out.shown = shown_list(out);
+  } else {
+    out.value = value_of(node);
+    out.shown = shown_value(node, out.value);
+  }
+  return out;
+}
+
+void flatten(const TomlNode& table, const std::string& prefix, std::vector<TomlEntry>& out) {
+  for (const TomlNode& node : table.items) {
+    TomlEntry entry{.path = prefix + key_part(node.key),
+                    .line = node.line,
+                    .kind = TomlEntry::Kind::value,
+                    .value = node.value,
+                    .shown = node.shown};
+    if (node.kind == TomlNode::Kind::table) entry.kind = TomlEntry::Kind::section;
+    if (node.of_tables) entry.kind = TomlEntry::Kind::section_list;
     const std::string path = entry.path;
     out.push_back(std::move(entry));
-    if (const toml::table* inner = node.as_table()) flatten(*inner, path + ".", out);
+    if (node.kind == TomlNode::Kind::table) flatten(node, path + ".", out);
   }
 }
 
 }  // namespace
 
-std::vector<TomlEntry> parse_toml(std::string_view text, const std::string& where) {
+const TomlNode* TomlNode::find(std::string_view name) const {
+  const auto found =
+      std::find_if(items.begin(), items.end(), [&](const TomlNode& n) { return n.key == name; });
+  return kind != Kind::table || found == items.end() ? nullptr : &*found;
+}
+
+TomlNode parse_toml_tree(std::string_view text, const std::string& where) {
   require(text.size() <= kMaxBytes, "{}: larger than 1 MiB, which no configuration is", where);
   const int endless = Scanner(text).line_of_endless_key();
   require(endless == 0, "{}:{}: a key of more than {} parts", where, endless, kMaxDots);
-  std::vector<TomlEntry> entries;
   try {
-    flatten(toml::parse(text), "", entries);
+    return node_of(toml::parse(text), "", {1, 1});
   } catch (const toml::parse_error& error) {
     refuse("{}:{}: not TOML: {}", where, error.source().begin.line, explain(error, text));
   }
+}
+
+std::vector<TomlEntry> toml_entries(const TomlNode& table, const std::string& prefix) {
+  std::vector<TomlEntry> entries;
+  flatten(table, prefix, entries);
   std::stable_sort(entries.begin(), entries.end(),
                    [](const TomlEntry& a, const TomlEntry& b) { return a.line < b.line; });
   return entries;
+}
+
+std::vector<TomlEntry> parse_toml(std::string_view text, const std::string& where) {
+  return toml_entries(parse_toml_tree(text, where));
 }
 
 std::optional<TomlEntry> parse_toml_value(std::string_view text) {

@@ -172,13 +172,6 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
                "File in the run directory for a Chrome trace of the first steps; \"\" means none.");
 }
 
-/// "FILE:LINE" or "--set ..." of the key that the message begins with, else the file.
-std::string place_of(const ConfigSchema& schema, std::string_view message,
-                     const std::string& path) {
-  const ConfigSchema::Field* field = schema.find(message.substr(0, message.find_first_of(" :")));
-  return field == nullptr || field->where.empty() ? path : field->where;
-}
-
 }  // namespace
 
 ConfigSchema schema_of(RunConfig& config) {
@@ -210,7 +203,7 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
   try {
     validate(config, purpose);
   } catch (const InputError& error) {
-    refuse("{}: {}", place_of(schema, error.what(), where), error.what());
+    refuse("{}: {}", schema.place_of(error.what(), where), error.what());
   }
   return config;
 }

@@ -135,8 +135,9 @@ TEST(Config, NamesWantedAndGot) {
   EXPECT_EQ(refused("[model.layers]\nx = 1"),
             "a.toml:1: model.layers: wanted a whole number from 1 to 100, got a section");
   EXPECT_EQ(refused("[model]\nbias = 1"), "a.toml:2: model.bias: wanted true or false, got 1");
-  EXPECT_EQ(refused("[model]\nspans = [1, \"a\"]"),
-            "a.toml:2: model.spans: wanted a list of texts such as [\"a\", \"b\"], got [ 1, 'a' ]");
+  EXPECT_EQ(
+      refused("[model]\nspans = [1, \"a\"]"),
+      "a.toml:2: model.spans: wanted a list of texts such as [\"a\", \"b\"], got [ 1, \"a\" ]");
   EXPECT_EQ(refused("[model]\nspans = \"full\""),
             "a.toml:2: model.spans: wanted a list of texts such as [\"a\", \"b\"], got \"full\"");
   EXPECT_EQ(refused("[train]\nlr = \"1e-3\""),
