@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config.h"
@@ -34,6 +35,13 @@ struct SlurmLaunch {
   std::vector<std::string> sbatch;     ///< further options, such as "--exclusive"
   std::vector<std::string> srun = {"--mpi=pmix"};  ///< options of srun; a container's go here too
 };
+
+/// Seconds of a time limit as sbatch takes it: "90" (minutes), "90:00", "1:30:00", "2-12",
+/// "2-12:30", "2-12:30:00". Throws InputError.
+std::int64_t sbatch_seconds(std::string_view text);
+
+/// What must hold between keys. Throws InputError: one line that begins with the key to change.
+void validate(const SlurmLaunch& slurm);
 
 /// Adds [local] and [slurm] to `schema`; the structs' values are the defaults.
 void describe_launch(ConfigSchema& schema, LocalLaunch& local, SlurmLaunch& slurm);

@@ -16,6 +16,8 @@ namespace mixspan {
 /// The last evaluation loss of the finished run of this name; empty while there is none.
 using LossOf = std::function<std::optional<double>(const std::string& name)>;
 
+struct SweepContent;
+
 class SweepFile {
  public:
   /// Throws InputError, one line: FILE:LINE: KEY: what was wanted, what was got. `sets` override
@@ -31,7 +33,8 @@ class SweepFile {
 
   /// Every run that is known so far, in a fixed order, each with another name. A search chooses its
   /// next runs by the losses of earlier ones: call this again when all of them are finished, until
-  /// it returns no new one. All other sweeps do not ask for losses and return all their runs. A
+  /// it returns no new one. All other sweeps do not ask for losses and return all their runs. Of
+  /// several searches (one for each setting beside the seed) the runs of each stand together. A
   /// function of the file and the losses alone. Throws InputError where a run's config is not
   /// valid.
   std::vector<SweepRun> runs(const LossOf& loss) const;
@@ -40,8 +43,7 @@ class SweepFile {
 
  private:
   SweepFile() = default;
-  struct Content;
-  std::shared_ptr<const Content> content_;
+  std::shared_ptr<const SweepContent> content_;
 };
 
 }  // namespace mixspan

@@ -1,0 +1,66 @@
+// The sweeps of the documents and recipes load, and have as many runs as is said.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <regex>
+
+#include "core/durable_file.h"
+#include "experiments/sweep/sweep_options.h"
+#include "tests/experiments/sweep_files.h"
+
+namespace mixspan {
+namespace {
+
+const std::filesystem::path kSource = MIXSPAN_SOURCE_DIR;
+
+std::size_t runs_of(const SweepFile& file) {
+  return file.runs([](const std::string&) { return std::nullopt; }).size();
+}
+
+TEST(SweepRecipes, LoadWithTheirRuns) {
+  for (const auto& [name, runs] : {std::pair{"placement", 3 * (2 + 2 * 4)},
+                                   {"count", 3 * 5},
+                                   {"span", 3 * 5},
+                                   {"leave-one-out", 3 * 4},
+                                   {"search", 2 * 5}}) {
+    const auto path = kSource / "experiments/recipes/sweeps" / (std::string(name) + ".toml");
+    EXPECT_EQ(runs_of(SweepFile::load(path)), static_cast<std::size_t>(runs)) << name;
+  }
+}
+
+TEST(SweepRecipes, EveryExampleOfTheDocumentLoads) {
+  const std::string text = test::read_file(kSource / "docs/sweeps.md");
+  const test::ScratchFolder folder;
+  std::filesystem::copy_file(kSource / "experiments/recipes/recall.toml", folder / "recall.toml");
+  const std::regex example("```toml\n# ([a-z-]+\\.toml): ([0-9]+) runs\n([^`]*)```");
+  int examples = 0;
+  for (std::sregex_iterator i(text.begin(), text.end(), example), end; i != end; ++i) {
+    ++examples;
+    const std::string name = (*i)[1];
+    test::write_file(folder / name, (*i)[3]);
+    EXPECT_EQ(runs_of(SweepFile::load(folder / name)), std::stoul((*i)[2])) << name;
+  }
+  EXPECT_EQ(examples, 6);
+  std::size_t blocks = 0;
+  for (std::size_t at = 0; (at = text.find("```toml", at)) != std::string::npos; ++at) ++blocks;
+  EXPECT_EQ(blocks, 6u);  // each is an example
+}
+
+TEST(SweepRecipes, TheReferenceOfTheKeysIsUpToDate) {
+  SweepOptions sweep;
+  LocalLaunch local;
+  SlurmLaunch slurm;
+  const std::string reference = schema_of(sweep, local, slurm).reference_markdown();
+  const std::filesystem::path path = kSource / "docs/sweeps.md";
+  const std::string text = test::read_file(path), mark = "do not edit. -->\n";
+  const std::size_t at = text.find(mark);
+  ASSERT_NE(at, std::string::npos);
+  const std::string want = text.substr(0, at + mark.size()) + "\n" + reference;
+  if (std::getenv("MIXSPAN_UPDATE_DOCS") != nullptr) replace_file(path, want);
+  EXPECT_TRUE(test::read_file(path) == want)
+      << "docs/sweeps.md is stale; refresh it with\n  MIXSPAN_UPDATE_DOCS=1 "
+         "build/cpu-release/tests/test_experiments --gtest_filter='SweepRecipes.*'";
+}
+
+}  // namespace
+}  // namespace mixspan
