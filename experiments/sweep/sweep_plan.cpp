@@ -198,10 +198,10 @@ std::string dry_run_table(const std::vector<PlannedRun>& plans, const std::strin
   std::string text = fmt::format(
       "{:{}}  ranks  attention    memory  FLOP/step      a step     all\n", "run", columns);
   for (const PlannedRun& p : plans) text += line_of(p, columns);
-  text +=
-      fmt::format("{} runs on {}: {}", plans.size(), machine, human_duration(time_of(plans, jobs)));
-  if (jobs > 1) text += fmt::format(" with {} at a time", jobs);
-  text += " of training steps; attention as a share of all layers full, memory of a rank\n";
+  text += fmt::format("{} runs on {}: {} of training steps{}\n", plans.size(), machine,
+                      human_duration(time_of(plans, jobs)),
+                      jobs > 1 ? fmt::format(", {} at a time", jobs) : "");
+  text += "attention: FLOPs over those with all layers full; memory: of one rank\n";
   if (feasible < plans.size()) {
     text += fmt::format("{} of them cannot run:\n", plans.size() - feasible) + problems_of(plans);
   }

@@ -18,25 +18,25 @@ using test::names_of;
 using test::SweepFolder;
 using Names = std::vector<std::string>;
 
-TEST(SweepFile, AGridIsAProductWhoseLastKeyChangesFastest) {
+TEST(SweepFile, AGridIsAProductForOneSeedAfterTheOther) {
   const std::vector<SweepRun> runs = SweepFolder().runs(
       "seeds = 2\n[set]\ntrain.steps = 7\n[grid]\n\"model.full_layers\" = [\"none\", "
       "\"bottom:1\"]\noptimizer.lr = [1e-3, 2e-4]\n");
   EXPECT_EQ(
       names_of(runs),
-      (Names{"full_layers=none,seed=1,lr=0.001", "full_layers=none,seed=2,lr=0.001",
-             "full_layers=none,seed=1,lr=0.0002", "full_layers=none,seed=2,lr=0.0002",
-             "full_layers=bottom-1,seed=1,lr=0.001", "full_layers=bottom-1,seed=2,lr=0.001",
-             "full_layers=bottom-1,seed=1,lr=0.0002", "full_layers=bottom-1,seed=2,lr=0.0002"}));
+      (Names{"full_layers=none,seed=1,lr=0.001", "full_layers=none,seed=1,lr=0.0002",
+             "full_layers=bottom-1,seed=1,lr=0.001", "full_layers=bottom-1,seed=1,lr=0.0002",
+             "full_layers=none,seed=2,lr=0.001", "full_layers=none,seed=2,lr=0.0002",
+             "full_layers=bottom-1,seed=2,lr=0.001", "full_layers=bottom-1,seed=2,lr=0.0002"}));
   const SweepRun& last = runs.back();
   EXPECT_EQ(last.config.model.full_layers, "bottom:1");
   EXPECT_EQ(last.config.optimizer.lr, 2e-4);
   EXPECT_EQ(last.config.train.seed, 2);
   EXPECT_EQ(last.config.train.steps, 7);
   EXPECT_EQ(last.config.model.width, 64);
-  EXPECT_EQ(last.settings, (std::vector<Setting>{{"model.full_layers", "\"bottom:1\""},
-                                                 {"optimizer.lr", "0.0002"},
-                                                 {"train.seed", "2"}}));
+  EXPECT_EQ(last.settings, (std::vector<Setting>{{"train.seed", "2"},
+                                                 {"model.full_layers", "\"bottom:1\""},
+                                                 {"optimizer.lr", "0.0002"}}));
 }
 
 // What a setting says is what --set takes: the run can be made by hand.

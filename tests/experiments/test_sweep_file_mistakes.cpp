@@ -78,7 +78,7 @@ TEST(SweepFileMistakes, OfTheGrid) {
       {"[grid]\nmodel.layers = 2\n\"model.layers\" = 3\n",
        ":5: model.layers: given twice, also in line 4"},
       {"seeds = 2\n[grid]\ntrain.seed = 1\n",
-       ":3: train.seed: line 5 varies this key too; wanted it once"},
+       ":5: train.seed: line 3 varies this key too; wanted it once"},
       {"[grid]\ntrain.seed = {from = 1}\n",
        ":4: train.seed: wanted a range such as {from = 1, to = 8, step = 1} or {from = 1, to = 8, "
        "times = 2}"},

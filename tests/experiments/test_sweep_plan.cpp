@@ -73,13 +73,13 @@ TEST(SweepPlan, FlagsWhatCannotRunAndCountsNoTimeForIt) {
   const std::string table = dry_run_table(plans, machine.name, 2);
   EXPECT_NE(table.find("width=64,heads=4,seed=1"), std::string::npos);
   EXPECT_NE(table.find("8 runs on two cores: "), std::string::npos) << table;
-  EXPECT_NE(table.find(" with 2 at a time of training steps"), std::string::npos) << table;
+  EXPECT_NE(table.find(" of training steps, 2 at a time\n"), std::string::npos) << table;
   EXPECT_NE(
       table.find("4 of them cannot run:\nwidth=4096,heads=16,seed=1 width=4096,heads=16,seed=2 "
                  "width=4096,heads=16,seed=3 and 1 more: parallel: "),
       std::string::npos)
       << table;
-  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 1 + 8 + 1 + 1 + 1);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 1 + 8 + 2 + 1 + 1);
 }
 
 TEST(SweepPlan, SaysThatDataIsMissingOnce) {
