@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <utility>
 
 #include "core/error.h"
@@ -57,6 +58,17 @@ void check_section(const TomlNode& node, const std::string& file) {
     require(table, "{}: wanted one section, [{}], got {}", at, node.key,
             node.of_tables ? "a list of sections" : node.shown);
   }
+}
+
+/// The file's name as one of a folder and of jobs, which know no blanks.
+std::string name_from(const std::filesystem::path& path) {
+  std::string name = path.stem().string().substr(0, 100);
+  for (char& c : name) {
+    const bool kept = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.';
+    if (!kept) c = '-';
+  }
+  const bool bare = std::isalnum(static_cast<unsigned char>(name.empty() ? ' ' : name[0])) != 0;
+  return bare ? name : "sweep" + name;
 }
 
 /// Reads one sweep file.
@@ -234,7 +246,7 @@ SweepContent read_sweep(const std::filesystem::path& path, const std::vector<std
   content.file = base.file();
   content.text = read_config_text(path);
   Reader(content, base).read(sets);
-  if (content.options.name.empty()) content.options.name = path.stem().string();
+  if (content.options.name.empty()) content.options.name = name_from(path);
   return content;
 }
 

@@ -26,7 +26,7 @@ class SweepFile {
                         const std::vector<std::string>& sets = {});
 
   const std::filesystem::path& path() const;
-  const std::string& name() const;  ///< [sweep] name, or the file's stem
+  const std::string& name() const;  ///< [sweep] name, or the file's, as a folder's
   const std::string& text() const;  ///< the file itself
   const LocalLaunch& local() const;
   const SlurmLaunch& slurm() const;

@@ -73,6 +73,19 @@ TEST(SweepFile, TheBaseMayStandInTheFile) {
   EXPECT_EQ(inside.text(), sections + grid);
 }
 
+TEST(SweepFile, IsNamedByItsFileWhereItHasNoName) {
+  const SweepFolder folder;
+  const auto name_of = [&](const std::string& file) {
+    folder.load("[grid]\ntrain.seed = 1\n");
+    const std::filesystem::path path = folder.path().parent_path() / file;
+    std::filesystem::copy_file(folder.path(), path);
+    return SweepFile::load(path).name();
+  };
+  EXPECT_EQ(name_of("first-try_2.b.toml"), "first-try_2.b");
+  EXPECT_EQ(name_of("my sweep#1.toml"), "my-sweep-1");
+  EXPECT_EQ(name_of("-x.toml"), "sweep-x");
+}
+
 TEST(SweepFile, SetsOverrideTheBase) {
   const SweepFile file = SweepFolder().load(
       "name = \"mine\"\n[set]\ntrain.steps = 7\noptimizer.lr = 0.5\n[grid]\ntrain.seed = 1\n"
