@@ -68,9 +68,9 @@ class FolderLock {
   int fd_;
 };
 
-Holder read_holder(const std::filesystem::path& file) {
+Holder parse_holder(const std::string& text, const std::filesystem::path& file) {
   try {
-    const auto json = nlohmann::json::parse(text_of(file));
+    const auto json = nlohmann::json::parse(text);
     Holder h;
     json.at("host").get_to(h.host);
     json.at("boot").get_to(h.boot);
@@ -89,6 +89,8 @@ Holder read_holder(const std::filesystem::path& file) {
   }
 }
 
+Holder read_holder(const std::filesystem::path& file) { return parse_holder(text_of(file), file); }
+
 bool is_alive_here(const Holder& h) {
   return h.host == host_name() && h.boot == boot_id() && h.pid > 0 && !h.process_start.empty() &&
          process_start(h.pid) == h.process_start;
@@ -103,6 +105,14 @@ void write_holder(const std::filesystem::path& file, const Holder& h) {
 }
 
 }  // namespace
+
+std::optional<LeaseHolder> lease_holder(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "lease.json";
+  const std::string text = text_of(file);
+  if (text.empty()) return {};
+  const Holder h = parse_holder(text, file);
+  return LeaseHolder{h.host, h.job_id, h.pid, is_alive_here(h)};
+}
 
 std::string host_name() {
   std::array<char, 256> name{};

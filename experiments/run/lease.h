@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -35,6 +36,15 @@ class Lease {
   std::filesystem::path file_;
   std::string token_;  // random; empty once moved from
 };
+
+/// Who a lease names.
+struct LeaseHolder {
+  std::string host, job_id;
+  std::int64_t pid = 0;
+  bool alive_here = false;  ///< a live process of this host
+};
+/// Of DIR/lease.json; empty where there is none. Throws InputError where it is damaged.
+std::optional<LeaseHolder> lease_holder(const std::filesystem::path& folder);
 
 std::string host_name();
 /// The batch system's job (SLURM_JOB_ID, with _TASK for an array), or "".

@@ -39,15 +39,15 @@ RunConfig with_room(RunConfig config, const TrainRequest& r, const Mesh& mesh) {
   return config;
 }
 
-// A longer run of the same settings is the same run, unless the schedule bends to its length.
+}  // namespace
+
 std::vector<std::string> may_change(const RunConfig& c) {
   // A checkpoint is whole, so any mesh may go on from it.
   std::vector<std::string> keys{"parallel.*", "log.*", "checkpoint.*", "eval.*", "train.max_time"};
+  // A longer run of the same settings is the same run, unless the schedule bends to its length.
   if (c.optimizer.schedule == "constant") keys.emplace_back("train.steps");
   return keys;
 }
-
-}  // namespace
 
 Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
     : run_dir_(r.run_dir),

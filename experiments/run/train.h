@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "data/loader.h"
 #include "experiments/run/exit_code.h"
@@ -31,5 +33,8 @@ struct TrainRequest {
 ExitCode train(const TrainRequest& request);
 /// The same as one rank of `world`; request.threads are this rank's alone.
 ExitCode train(const TrainRequest& request, std::unique_ptr<Communicator> world);
+
+/// The keys, or "section.*", in which a run may differ from the one that its folder holds.
+std::vector<std::string> may_change(const RunConfig& config);
 
 }  // namespace mixspan
