@@ -1,0 +1,191 @@
+#include "experiments/sweep/slurm_script.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+
+namespace mixspan {
+
+namespace {
+
+constexpr std::string_view kPlainCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%^";
+
+void require_one_line(const std::string& key, const std::string& value) {
+  require(value.find('\n') == std::string::npos, "{}: wanted one line, got several", key);
+}
+
+// Nodes, and ranks on each, of one run.
+std::vector<std::string> shape_options(const SlurmLaunch& l, std::int64_t ranks) {
+  std::int64_t nodes = l.nodes, on_node = l.tasks_per_node;
+  if (nodes == 0 && on_node > 0) nodes = (ranks + on_node - 1) / on_node;
+  if (on_node == 0 && nodes > 0) on_node = (ranks + nodes - 1) / nodes;
+  require(
+      nodes == 0 || (nodes <= ranks && nodes * on_node >= ranks),
+      "slurm.nodes = {}, slurm.tasks_per_node = {}: cannot hold a run of {} ranks; wanted nodes "
+      "x tasks_per_node of at least that and no node without a rank, or slurm.nodes = 0",
+      l.nodes, l.tasks_per_node, ranks);
+  std::vector<std::string> options;
+  if (nodes > 0) options.push_back(fmt::format("--nodes={}", nodes));
+  options.push_back(fmt::format("--ntasks={}", ranks));
+  if (on_node > 0) options.push_back(fmt::format("--ntasks-per-node={}", on_node));
+  return options;
+}
+
+// A path in an #SBATCH line, where sbatch understands double quotes; `pattern` is added as it is.
+std::string sbatch_path(const std::filesystem::path& path, const std::string& pattern = "") {
+  std::string escaped;
+  for (const char c : path.string()) {
+    require(c != '"' && c != '\n' && c != '\\',
+            "{}: a path with quotes, backslashes or line ends cannot be given to sbatch",
+            path.string());
+    escaped += c;
+    if (c == '%') escaped += c;  // else %x is the job's name, and so on
+  }
+  return fmt::format("\"{}{}\"", escaped, pattern);
+}
+
+std::vector<std::string> sbatch_options(const SlurmLaunch& l, const SlurmArray& a) {
+  std::vector<std::string> options{
+      "--job-name=" + a.name,
+      fmt::format("--array=0-{}{}", a.tasks - 1,
+                  l.max_at_once > 0 ? fmt::format("%{}", l.max_at_once) : "")};
+  const auto add_text = [&](const char* name, const std::string& value) {
+    require_one_line(fmt::format("slurm.{}", name), value);
+    if (!value.empty()) options.push_back(fmt::format("--{}={}", name, value));
+  };
+  add_text("partition", l.partition);
+  add_text("account", l.account);
+  add_text("qos", l.qos);
+  add_text("constraint", l.constraint);
+  add_text("time", l.time);
+  for (const std::string& option : shape_options(l, a.ranks)) options.push_back(option);
+  if (l.cpus_per_task > 0) options.push_back(fmt::format("--cpus-per-task={}", l.cpus_per_task));
+  if (l.gpus_per_node > 0) options.push_back(fmt::format("--gpus-per-node={}", l.gpus_per_node));
+  add_text("mem", l.mem);
+  options.push_back("--requeue");
+  options.push_back("--open-mode=append");
+  options.push_back(fmt::format("--signal=B:USR1@{}", l.signal_before_s));
+  options.push_back("--chdir=" + sbatch_path(a.working_dir));
+  options.push_back("--output=" + sbatch_path(a.folder / "slurm", "/%A_%a.log"));
+  for (const std::string& option : l.sbatch) {
+    require_one_line("slurm.sbatch", option);
+    options.push_back(option);
+  }
+  return options;
+}
+
+constexpr std::string_view kBody = R"sh(
+# The list is written as soon as the number of this job is known, perhaps a moment after its start.
+list=$folder/slurm/runs-$SLURM_ARRAY_JOB_ID.txt
+for ((i = 0; i < 120; i++)); do
+  [[ -e $list ]] && break
+  sleep 1
+done
+run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$list")
+if [[ -z $run ]]; then
+  echo "$list: names no run for task $SLURM_ARRAY_TASK_ID; start the sweep again" >&2
+  exit 1
+fi
+task=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+restart=${SLURM_RESTART_COUNT:-0}
+status_file=$folder/runs/$run/status.json
+status_before=$(cat "$status_file" 2>/dev/null)
+echo "== $run: job $task, restart $restart, on $SLURM_JOB_NODELIST"
+
+# Ranks are tasks of srun, in the background so that this shell can take signals. A signal becomes
+# USR1, which srun hands on to all ranks: the run saves a checkpoint and ends with 75.
+signalled=0
+trap 'signalled=1; kill -USR1 "$step" 2>/dev/null' USR1 TERM
+srun @SRUN@ "$mixspan" train "$folder/configs/$run.toml" --run-dir "$folder/runs/$run" &
+step=$!
+stopped=0
+while :; do
+  signalled=0
+  wait "$step"
+  code=$?
+  ((signalled)) || break # a signal ends wait, not srun
+  stopped=1
+done
+trap - USR1 TERM
+echo "== $run: srun ended with $code"
+
+# What the run says of its end, "interrupted" for example, if it said anything since this job began.
+status_after=$(cat "$status_file" 2>/dev/null)
+state=$(sed -n 's/.*"state": "\([a-z]*\)".*/\1/p' <<<"$status_after")
+[[ $status_after = "$status_before" ]] && state=unchanged-$state
+
+# Where the run only stopped, the task goes back to the queue and goes on from the checkpoint. srun
+# may hide the code 75 of the run behind that of a rank it ended, so what the run says counts too.
+again=0
+case $code in
+  0) exit 0 ;;
+  75 | 76) again=1 ;; # saved and stopped; lost a rank or its folder
+  2) [[ $state = unchanged-running || $state = unchanged-saving ]] && again=1 ;; # another writes yet
+  *) [[ $stopped = 1 && $state != failed || $state = interrupted ]] && again=1 ;;
+esac
+((again)) || exit "$code"
+if scontrol show job "$task" 2>/dev/null | grep -q 'JobState=CANCELLED'; then
+  exit "$code" # somebody wants it to end
+fi
+if ((restart >= max_restarts)); then
+  echo "== $run: all $max_restarts restarts are used; \`mixspan sweep retry\` goes on" >&2
+  exit "$code"
+fi
+scontrol requeue "$task" && sleep 60 # which ends this script
+exit "$code"
+)sh";
+
+std::string srun_words(const SlurmLaunch& l) {
+  // A rank that dies without a word ends the run now, not after parallel.timeout_s.
+  std::string words = "--kill-on-bad-exit=1";
+  // srun does not take this from the job since Slurm 22.05.
+  if (l.cpus_per_task > 0) words += fmt::format(" --cpus-per-task={}", l.cpus_per_task);
+  for (const std::string& option : l.srun) {
+    require_one_line("slurm.srun", option);
+    words += fmt::format(" {}", shell_word(option));
+  }
+  return words;
+}
+
+}  // namespace
+
+std::string shell_word(const std::string& text) {
+  if (!text.empty() && text.find_first_not_of(kPlainCharacters) == std::string::npos) return text;
+  std::string word = "'";
+  for (const char c : text) {
+    if (c == '\'') {
+      word += "'\\''";
+    } else {
+      word += c;
+    }
+  }
+  word += '\'';
+  return word;
+}
+
+std::string array_script(const SlurmLaunch& l, const SlurmArray& a) {
+  std::string script = fmt::format(
+      "#!/bin/bash\n"
+      "# Sweep {}: task k of this array is the run on line k + 1 of runs-JOB.txt beside this "
+      "file.\n"
+      "# Made anew whenever runs are submitted; change [slurm] of the sweep file instead.\n",
+      a.name);
+  for (const std::string& option : sbatch_options(l, a)) script += "#SBATCH " + option + "\n";
+  script += fmt::format("folder={}\nmixspan={}\nmax_restarts={}\n", shell_word(a.folder.string()),
+                        shell_word(a.program.string()), l.max_restarts);
+  for (const std::string& module : l.modules) {
+    require_one_line("slurm.modules", module);
+    script += fmt::format("module load {}\n", shell_word(module));
+  }
+  for (const std::string& line : l.setup) script += line + "\n";
+  std::string body(kBody);
+  constexpr std::string_view kPlace = "@SRUN@";
+  body.replace(body.find(kPlace), kPlace.size(), srun_words(l));
+  return script + body;
+}
+
+}  // namespace mixspan
