@@ -101,6 +101,57 @@ void add_report(CLI::App& app, Action& action) {
   c->callback([a, &action] { action = [a] { return report_command(*a); }; });
 }
 
+constexpr const char* kSweepFolder = "The sweep's folder, its --out";
+
+void add_sweep_care(CLI::App& sweep, Action& action) {
+  CLI::App* status = add_command(sweep, "status", "How every run of a sweep stands",
+                                 "mixspan sweep status runs/placement --json");
+  auto s = std::make_shared<SweepStatusArgs>();
+  status->add_option("DIR", s->folder, kSweepFolder)->required();
+  status->add_flag("--json", s->json, "Print one JSON object instead of a table");
+  status->callback([s, &action] { action = [s] { return sweep_status_command(*s); }; });
+
+  CLI::App* cancel = add_command(sweep, "cancel", "Stop what runs, after it has saved",
+                                 "mixspan sweep cancel runs/placement");
+  auto c = std::make_shared<SweepCancelArgs>();
+  cancel->add_option("DIR", c->folder, kSweepFolder)->required();
+  cancel->callback([c, &action] { action = [c] { return sweep_cancel_command(*c); }; });
+
+  CLI::App* retry = add_command(sweep, "retry", "Run what failed or was interrupted again",
+                                "mixspan sweep retry runs/placement top-1-seed-2");
+  auto r = std::make_shared<SweepRetryArgs>();
+  retry->add_option("DIR", r->folder, kSweepFolder)->required();
+  retry->add_option("NAME", r->names, "These runs only");
+  retry->add_flag("--wait", r->wait, "With slurm: show the table until all jobs have ended");
+  retry->callback([r, &action] { action = [r] { return sweep_retry_command(*r); }; });
+}
+
+void add_sweep(CLI::App& app, Action& action) {
+  CLI::App* c = add_command(app, "sweep", "Run many configs; goes on where an earlier call stopped",
+                            "mixspan sweep placement.toml --dry-run\n"
+                            "  mixspan sweep placement.toml --jobs 2 --set train.steps=500\n"
+                            "  mixspan sweep placement.toml --launcher slurm\n"
+                            "  mixspan sweep status runs/placement");
+  auto a = std::make_shared<SweepArgs>();
+  c->add_option("SWEEP", a->file, "The sweep file (TOML)");
+  add_sets(c, a->sets);
+  c->add_option("--launcher", a->launcher, "local: processes of this machine; slurm: a job array")
+      ->check(CLI::IsMember({"local", "slurm"}))
+      ->capture_default_str();
+  c->add_option("--out", a->out, "Where the sweep lives; default runs/NAME-OF-SWEEP");
+  c->add_option("--jobs", a->jobs, "Runs at a time; default: what the sweep file says")
+      ->check(CLI::Range(1, 1 << 20));
+  c->add_flag("--dry-run", a->dry_run, "Print the runs with their cost, memory and time, and exit");
+  c->add_option("--machine", a->machine,
+                "What a dry run plans for (TOML); default: this machine, measured");
+  c->add_flag("--wait", a->wait, "With slurm: show the table until all jobs have ended");
+  c->callback([a, c, &action] {  // comes after that of a subcommand
+    if (c->get_subcommands().empty()) action = [a] { return sweep_command(*a); };
+  });
+  c->require_subcommand(0, 1);
+  add_sweep_care(*c, action);
+}
+
 void add_info(CLI::App& app, Action& action) {
   CLI::App* c = add_command(app, "info", "Version, processor and measured peaks",
                             "mixspan info --measure this-machine.toml");
@@ -230,6 +281,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_generate(app, action);
   add_exchange(app, action);
   add_report(app, action);
+  add_sweep(app, action);
   add_info(app, action);
   try {
     if (argc > 1) refuse_unknown_command(app, argv[1]);

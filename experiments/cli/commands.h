@@ -82,6 +82,36 @@ struct ReportArgs {
 };
 ExitCode report_command(const ReportArgs&);
 
+struct SweepArgs {
+  std::filesystem::path file;
+  std::vector<std::string> sets;
+  std::string launcher = "local";  ///< or "slurm"
+  std::filesystem::path out;       ///< empty: runs/NAME-OF-SWEEP
+  std::filesystem::path machine;   ///< of the dry run; empty: measure this one
+  std::int64_t jobs = 0;           ///< runs at a time; 0: what the file says
+  bool dry_run = false;
+  bool wait = false;  ///< with slurm: until all jobs have ended
+};
+ExitCode sweep_command(const SweepArgs&);
+
+struct SweepStatusArgs {
+  std::filesystem::path folder;
+  bool json = false;
+};
+ExitCode sweep_status_command(const SweepStatusArgs&);
+
+struct SweepCancelArgs {
+  std::filesystem::path folder;
+};
+ExitCode sweep_cancel_command(const SweepCancelArgs&);
+
+struct SweepRetryArgs {
+  std::filesystem::path folder;
+  std::vector<std::string> names;  ///< empty: all that failed or were interrupted
+  bool wait = false;               ///< as in SweepArgs
+};
+ExitCode sweep_retry_command(const SweepRetryArgs&);
+
 struct InfoArgs {
   std::filesystem::path measure;  ///< where to write what was measured; empty: only print
 };
