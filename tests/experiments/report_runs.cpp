@@ -87,8 +87,7 @@ void write_run(const fs::path& folder, const FakeRun& run) {
   write_status(folder, status);
   write_file(folder / "log.txt",
              "2026-09-21T14:13:20Z ==== start 1 on n1, process 5, job 17_3, 0.1.0 (abc) ====\n");
-  if (done) write_file(folder / "result.json", R"({"steps":1,"build":"0.1.0 (abc)"
-})");
+  if (done) write_file(folder / "result.json", R"x({"steps":1,"build":"0.1.0 (abc)"})x");
 }
 
 void write_sweep(const fs::path& out, std::int64_t seeds) {

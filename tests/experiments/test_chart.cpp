@@ -55,7 +55,7 @@ TEST(AxisScale, NothingToShowIsNoTrouble) {
 }
 
 TEST(Chart, BreaksLinesAtWhatIsNotANumber) {
-  Chart chart{.title = "t"};
+  Chart chart;
   chart.series.push_back(
       {.name = "a", .color = "c0", .points = {{0, 1}, {1, std::nan("")}, {2, 1}, {3, 2}}});
   const std::string svg = to_svg(chart, kWide);
@@ -65,7 +65,9 @@ TEST(Chart, BreaksLinesAtWhatIsNotANumber) {
 }
 
 TEST(Chart, PointsBarsBandsAndNames) {
-  Chart chart{.title = "a < b", .zero_line = true};
+  Chart chart;
+  chart.title = "a < b";
+  chart.zero_line = true;
   chart.x.label = "x & y";
   chart.series.push_back({.name = "dots",
                           .color = "c1",

@@ -56,7 +56,7 @@ TEST(ReportPage, SortsFiltersAndFitsInABrowser) {
                                 .wait();
     ASSERT_EQ(r.exit_code, 0) << r.err;
     EXPECT_EQ(r.err.find("CONSOLE"), std::string::npos) << r.err;
-    EXPECT_EQ(r.out.find("data-error"), std::string::npos);
+    EXPECT_EQ(r.out.find("data-error=\""), std::string::npos);
     EXPECT_NE(r.out.find("data-sorted=\"false,true,true\""), std::string::npos);
     EXPECT_NE(r.out.find("data-left=\"1\""), std::string::npos);
     EXPECT_NE(r.out.find("data-wide=\"fits\""), std::string::npos);
