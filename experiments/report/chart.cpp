@@ -103,7 +103,7 @@ class ChartPainter {
       }
     }
     bottom_ = size_.height - 44;
-    height_ = size_.height + (legend_rows_ > 0 ? legend_rows_ * (kLine + 3) + 4 : 0);
+    height_ = size_.height + (legend_rows_ > 0 ? legend_rows_ * (kLine + 3) + 10 : 0);
     x_.place(left_, right_);
     y_.place(bottom_, top_);
   }
@@ -191,6 +191,7 @@ class ChartPainter {
     const double low = std::min(y_.at(p.low), bottom_ + 60), high = std::max(y_.at(p.high), -60.0);
     out_ += fmt::format(R"(<path class="e" d="M{0} {2}H{1}M{3} {2}V{4}M{0} {4}H{1}"/>)", px(x - 4),
                         px(x + 4), px(low), px(x), px(high));
+    taken_.push_back({x - 4, high, x + 4, low});
   }
 
   void dot(double x, double y, const std::string& hint) {
@@ -255,7 +256,7 @@ class ChartPainter {
   }
 
   void legend() {
-    double x = 0, y = size_.height + 8;
+    double x = 0, y = size_.height + 16;
     for (const ChartSeries* s : named()) {
       const double width = legend_width(*s);
       if (x > 0 && x + width > size_.width) {

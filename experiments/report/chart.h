@@ -66,7 +66,7 @@ struct FigureSize {
   double width = 760, height = 400;
   bool narrow = false;  ///< a telephone: names below the figure instead of beside it
 };
-inline constexpr FigureSize kWide{760, 400, false};
+inline constexpr FigureSize kWide{960, 420, false};
 inline constexpr FigureSize kNarrow{350, 330, true};
 
 /// One <svg> element. `stand_alone`: a file of its own, with its style and name space.

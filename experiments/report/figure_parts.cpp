@@ -67,7 +67,11 @@ VariantColors::VariantColors(const Study& study) : study_(study), named_(study.v
 
 std::string VariantColors::color(std::size_t variant) const {
   if (few_) return category_color(variant);
-  return ramp_color(study_.variants[variant].attention_share);
+  if (!named_[variant]) return ramp_color(study_.variants[variant].attention_share);
+  // The shades would be hard to read as text, and hard to find among the others.
+  return category_color(1 +
+                        static_cast<std::size_t>(std::count(
+                            named_.begin(), named_.begin() + static_cast<long>(variant), true)));
 }
 
 std::string VariantColors::name(std::size_t variant) const {
@@ -77,7 +81,7 @@ std::string VariantColors::name(std::size_t variant) const {
 std::string VariantColors::explanation() const {
   return few_ ? ""
               : " Shaded by attention cost, strong is all full; the best, the worst and the "
-                "all-full are named.";
+                "all-full have a name and a colour of their own.";
 }
 
 std::string spans_label(const Study& study, const Variant& v) {
@@ -107,7 +111,7 @@ std::vector<Figure> layer_maps(const Study& study) {
       rows.push_back(i);
       patterns.insert(study.variants[i].full);
     }
-    if (patterns.size() < 2 || maps.size() == kMostMaps) continue;
+    if (patterns.size() < 3 || maps.size() == kMostMaps) continue;
     std::stable_sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
       return study.variants[a].loss->value < study.variants[b].loss->value;
     });

@@ -57,7 +57,7 @@ Figure curves(const Study& study, const VariantColors& colors, bool training) {
                           training ? &RunRecord::training : &RunRecord::evaluation);
     s.marks = !training && colors.few();
     s.band = colors.few();
-    if (training) {
+    if (training || !colors.few()) {
       for (ChartPoint& p : s.points) p.low = p.high = kNone;
     }
     most_points = std::max(most_points, s.points.size());
@@ -70,7 +70,8 @@ Figure curves(const Study& study, const VariantColors& colors, bool training) {
                      "Mean over seeds; each run's records are averaged in {} equal parts of its "
                      "planned steps. What lies above the losses after the first tenth is cut off.",
                      kCurveParts)
-               : "Mean over seeds, at every evaluation; bands are 95 % intervals of the mean.";
+               : "Mean over seeds, at every evaluation; bands, where variants are few, are 95 % "
+                 "intervals.";
   return {chart.title, caption + colors.explanation(), std::move(chart)};
 }
 
@@ -98,7 +99,7 @@ Figure quality_against_cost(const Study& study) {
         return o.attention_share <= v.attention_share && o.loss->value <= v.loss->value &&
                (o.attention_share < v.attention_share || o.loss->value < v.loss->value);
       });
-      const bool labelled = !beaten || v.all_full() || known.size() * groups.size() <= 24;
+      const bool labelled = !beaten || v.all_full() || known.size() * groups.size() <= 12;
       shares.insert(v.attention_share);
       points.points.push_back({v.attention_share, v.loss->value, v.loss->low, v.loss->high,
                                labelled ? spans_label(study, v) : "",
@@ -138,6 +139,9 @@ Figure by_position(const Study& study, const VariantColors& colors) {
   for (const std::size_t i : colors.order()) {
     const auto found = of_variant.find(i);
     if (found == of_variant.end() || found->second.size() < 2) continue;
+    if (!colors.few()) {
+      for (ChartPoint& p : found->second) p.low = p.high = kNone;
+    }
     chart.series.push_back({.name = colors.name(i),
                             .color = colors.color(i),
                             .band = colors.few(),
@@ -145,8 +149,9 @@ Figure by_position(const Study& study, const VariantColors& colors) {
                             .points = found->second});
   }
   return {chart.title,
-          "Of the last evaluation, mean over seeds, drawn at the middle of each part; bands are "
-          "95 % intervals. A layer that sees only its own neighbourhood cannot use what lies far "
+          "Of the last evaluation, mean over seeds, drawn at the middle of each part; bands, "
+          "where variants are few, are 95 % intervals. A layer that sees only its own "
+          "neighbourhood cannot use what lies far "
           "back: that shows at late positions." +
               colors.explanation(),
           std::move(chart)};

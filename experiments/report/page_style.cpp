@@ -5,7 +5,7 @@ namespace mixspan {
 std::string_view page_style() {
   return R"(
 *{box-sizing:border-box}html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
-body{margin:0 auto;max-width:1120px;padding:0 24px 80px;background:var(--paper);color:var(--ink);
+body{margin:0 auto;max-width:1240px;padding:0 24px 80px;background:var(--paper);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 h1{font-size:30px;line-height:1.2;margin:40px 0 8px;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:21px;margin:52px 0 10px;padding-top:14px;border-top:1px solid var(--rule)}
@@ -20,8 +20,8 @@ figure{margin:28px 0 40px;break-inside:avoid}figure svg{display:block;max-width:
 dl.keys{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;font-size:14px;margin:10px 0}
 dl.keys dt{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:13px}dl.keys dd{margin:0;color:var(--quiet);overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:12px 0}
-table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;min-width:100%}
-th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--faint)}
+table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;min-width:100%}
+th,td{padding:5px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--faint)}
 th{color:var(--quiet);font-weight:600;font-size:12.5px;vertical-align:bottom;border-bottom:1px solid var(--rule);line-height:1.25}
 th small{display:block;font-weight:400}
 th.x,td.x{text-align:left}td.x{max-width:340px;overflow:hidden;text-overflow:ellipsis}

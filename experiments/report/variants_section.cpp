@@ -65,6 +65,7 @@ std::string head(const Study& study, const Columns& columns) {
   };
   if (study.keys.empty()) column("variant", "", true);
   for (const std::string& key : study.keys) column(key.substr(key.rfind('.') + 1), "", true);
+  column("attention", "of all full");
   column("n", "seeds");
   column("loss", "nats per token");
   if (columns.comparison) {
@@ -72,12 +73,11 @@ std::string head(const Study& study, const Columns& columns) {
     column("p", "adjusted");
   }
   column("perplexity", "95 % interval");
-  if (columns.bits) column("bits per byte", "");
-  if (columns.accuracy) column("accuracy", "next token");
-  column("attention", "of all full");
   column("FLOPs", "per token");
   column("tokens/s", "");
   column("memory", "of a rank");
+  if (columns.bits) column("bits per byte", "");
+  if (columns.accuracy) column("accuracy", "next token");
   return out;
 }
 
@@ -85,6 +85,7 @@ std::string row_of(const Study& study, const Variant& v, const Columns& columns)
   Row row;
   if (study.keys.empty()) row.text(v.label, true);
   for (const std::string& value : v.values) row.text(value, true);
+  row.value(v.attention_share, fmt::format("{:.1f} %", 100 * v.attention_share));
   row.text(v.counted.size() == v.runs.size()
                ? std::to_string(v.counted.size())
                : fmt::format("{} of {}", v.counted.size(), v.runs.size()));
@@ -111,14 +112,13 @@ std::string row_of(const Study& study, const Variant& v, const Columns& columns)
     row.value(v.perplexity ? v.perplexity->value : std::nan(""),
               v.perplexity ? short_number(v.perplexity->value) : "");
   }
-  if (columns.bits) row.estimate(v.bits_per_byte, 4);
-  if (columns.accuracy) row.estimate(v.accuracy, 2, 100, " %");
-  row.value(v.attention_share, fmt::format("{:.1f} %", 100 * v.attention_share));
   row.value(v.flops_per_token, short_number(v.flops_per_token));
   row.value(v.tokens_per_s, short_number(v.tokens_per_s));
   row.value(v.memory_bytes, std::isnan(v.memory_bytes)
                                 ? ""
                                 : human_bytes(static_cast<std::int64_t>(v.memory_bytes)));
+  if (columns.bits) row.estimate(v.bits_per_byte, 4);
+  if (columns.accuracy) row.estimate(v.accuracy, 2, 100, " %");
   return fmt::format("<tr{}>{}</tr>\n", v.all_full() ? " class=\"ref\"" : "", row.html());
 }
 
