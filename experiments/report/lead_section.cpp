@@ -14,8 +14,11 @@ namespace {
 
 constexpr std::size_t kMostValues = 24;
 
-std::string tile(const std::string& number, const std::string& what) {
-  return fmt::format("<li><b>{}</b><span>{}</span></li>", escaped(number), escaped(what));
+std::string tile(std::size_t number, const std::string& what) {
+  return fmt::format("<li><b>{}</b><span>{}</span></li>", number, escaped(what));
+}
+std::string counted(std::size_t number, const std::string& what) {
+  return tile(number, number == 1 ? what : what + "s");
 }
 
 /// The values of one key over all variants, each once, in natural order.
@@ -72,10 +75,10 @@ std::string written(const Study& study) {
 std::string lead_html(const Study& study) {
   std::map<std::string, std::size_t> states;
   for (const RunRecord& run : study.runs) ++states[run.state];
-  std::string tiles = tile(std::to_string(study.runs.size()), "runs") +
-                      tile(std::to_string(study.variants.size()), "variants") +
-                      tile(std::to_string(study.seeds.size()), "seeds");
-  for (const auto& [state, n] : states) tiles += tile(std::to_string(n), state);
+  std::string tiles = counted(study.runs.size(), "run") +
+                      counted(study.variants.size(), "variant") +
+                      counted(study.seeds.size(), "seed");
+  for (const auto& [state, n] : states) tiles += tile(n, state);
   return fmt::format("{}<ul class=\"tiles\">{}</ul>{}", written(study), tiles, swept(study));
 }
 

@@ -25,7 +25,7 @@ constexpr std::string_view kStyle = R"(
 .fig .g{stroke:var(--rule);stroke-width:1;fill:none;opacity:.7}.fig .a{stroke:var(--quiet);stroke-width:1;fill:none}
 .fig .l{fill:none;stroke:var(--k);stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}.fig .s{stroke-dasharray:5 4}
 .fig .p{fill:var(--k)}.fig .e{fill:none;stroke:var(--k);stroke-width:1.3}.fig .b{fill:var(--k);opacity:.16}
-.fig .n{fill:var(--k)}.fig .o{fill:none;stroke:var(--rule)}.fig .dim .l{stroke-width:1;opacity:.55}
+.fig .n{fill:var(--k);paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}.fig .o{fill:none;stroke:var(--rule)}.fig .dim .l{stroke-width:1;opacity:.55}
 .c0{--k:var(--c0)}.c1{--k:var(--c1)}.c2{--k:var(--c2)}.c3{--k:var(--c3)}.c4{--k:var(--c4)}.c5{--k:var(--c5)}
 .c6{--k:var(--c6)}.c7{--k:var(--c7)}.ink{--k:var(--ink)}.dim{--k:var(--quiet)}
 .q0{--k:var(--q0)}.q1{--k:var(--q1)}.q2{--k:var(--q2)}.q3{--k:var(--q3)}.q4{--k:var(--q4)}.q5{--k:var(--q5)}

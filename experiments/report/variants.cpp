@@ -196,8 +196,9 @@ void note_runs_left_out(Study& study) {
     if (!run.finished) ++states[run.state];
   }
   for (const auto& [state, n] : states) {
-    study.notes.push_back(fmt::format("{} run{} {}: listed below, not counted in means.", n,
-                                      n == 1 ? " is" : "s are", state));
+    const char* verb = state == "failed" ? "" : n == 1 ? "is " : "are ";
+    study.notes.push_back(fmt::format("{} run{} {}{}: listed below, not counted in means.", n,
+                                      n == 1 ? "" : "s", verb, state));
   }
 }
 
