@@ -76,4 +76,13 @@ ModelFlops count_flops(const ModelConfig& config, const ConstView& document_star
   });
 }
 
+double attention_share(const ModelConfig& config) {
+  ModelConfig all = config;
+  all.spans.clear();
+  all.full_layers = "all";
+  constexpr std::int64_t kAnyVocab = 1;  // attention does not depend on it
+  return count_flops(config, config.context, kAnyVocab).attention() /
+         count_flops(all, config.context, kAnyVocab).attention();
+}
+
 }  // namespace mixspan

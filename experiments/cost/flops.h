@@ -48,4 +48,8 @@ ModelFlops count_flops(const ModelConfig& config, std::int64_t T, std::int64_t v
 ModelFlops count_flops(const ModelConfig& config, const ConstView& document_start,
                        std::int64_t vocab);
 
+/// Attention's operations over those of the same model with all layers full. `config` must be
+/// valid.
+double attention_share(const ModelConfig& config);
+
 }  // namespace mixspan

@@ -221,14 +221,6 @@ std::string plain_value(const std::string& toml) {
   return text ? toml.substr(1, toml.size() - 2) : toml;
 }
 
-double attention_share(const ModelConfig& model) {
-  ModelConfig full = model;
-  full.spans.clear();
-  full.full_layers = "all";
-  return count_flops(model, model.context, 1).attention() /
-         count_flops(full, model.context, 1).attention();
-}
-
 std::vector<std::pair<std::string, std::string>> config_values(const RunConfig& config) {
   RunConfig copy = config;
   const ConfigSchema schema = schema_of(copy);

@@ -59,10 +59,6 @@ PairedLosses paired_losses(const Study&, const Variant& a, const Variant& b);
 /// varied.
 Study make_study(std::vector<RunRecord> runs);
 
-/// Operations of attention over those of the same model with full attention in every layer: exact
-/// pairs (experiments/cost/flops.h).
-double attention_share(const ModelConfig& model);
-
 /// A config's text without quotes around it, for people to read.
 std::string plain_value(const std::string& toml);
 

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "experiments/cost/flops.h"
-
 namespace mixspan {
 
 namespace {
@@ -24,15 +22,6 @@ std::vector<Placement> candidates(const SearchRules& rules, const Placement& cur
 }
 
 }  // namespace
-
-double attention_share(const ModelConfig& model) {
-  ModelConfig all = model;
-  all.spans.clear();
-  all.full_layers = "all";
-  const std::int64_t any_vocab = 1;  // attention does not depend on it
-  return count_flops(model, model.context, any_vocab).attention() /
-         count_flops(all, model.context, any_vocab).attention();
-}
 
 std::vector<Placement> greedy_search(const SearchRules& rules) {
   std::vector<Placement> placements{rules.start};

@@ -6,13 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "layers/model_config.h"
-
 namespace mixspan {
-
-/// Attention FLOPs of a model over those of the same model with all layers full, by exact counts of
-/// the pairs that the spans let through. `model` is valid.
-double attention_share(const ModelConfig& model);
 
 /// Indices of full layers, rising.
 using Placement = std::vector<std::int64_t>;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "data/synthetic.h"
+#include "experiments/cost/flops.h"
 #include "experiments/sweep/run_name.h"
 #include "experiments/sweep/search.h"
 #include "experiments/sweep/sweep_content.h"

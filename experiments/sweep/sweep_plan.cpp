@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "core/error.h"
+#include "experiments/cost/flops.h"
 #include "experiments/cost/plan.h"
 #include "experiments/run/progress.h"
-#include "experiments/sweep/search.h"
 
 namespace mixspan {
 

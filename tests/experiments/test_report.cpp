@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "experiments/cost/flops.h"
 #include "experiments/report/report.h"
 #include "experiments/report/variants.h"
 #include "tests/experiments/report_runs.h"

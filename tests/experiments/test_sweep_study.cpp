@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "experiments/cost/flops.h"
 #include "experiments/sweep/search.h"
 #include "tests/experiments/sweep_files.h"
 

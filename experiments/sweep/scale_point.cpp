@@ -1,0 +1,107 @@
+#include "experiments/sweep/scale_point.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "core/error.h"
+#include "experiments/run/metrics_reader.h"
+
+namespace mixspan {
+
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// The names are those of the ranges that kernels and communicators trace.
+StepParts parts_of(const nlohmann::json& time) {
+  StepParts parts;
+  parts.rest = time.at("step").get<double>();
+  const auto take = [&](double& part, double seconds) {
+    part += seconds;
+    parts.rest -= seconds;
+  };
+  for (const auto& [name, value] : time.items()) {
+    const auto seconds = value.get<double>();
+    if (name == "matmul") {
+      take(parts.matmul, seconds);
+    } else if (name == "attention full") {
+      take(parts.full_attention, seconds);
+    } else if (name.starts_with("attention ")) {
+      take(parts.short_attention, seconds);
+    } else if (name.starts_with("wait ")) {
+      take(parts.communication, seconds);
+    }
+  }
+  return parts;
+}
+
+std::optional<StepParts> read_parts(const std::filesystem::path& result) {
+  std::ifstream in(result, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  try {
+    const auto json = nlohmann::json::parse(text);
+    const auto time = json.find("time");
+    if (time == json.end()) return std::nullopt;
+    return parts_of(*time);
+  } catch (const nlohmann::json::exception& e) {
+    refuse("{}: not the result of a run: {}", result.string(), e.what());
+  }
+}
+
+}  // namespace
+
+std::optional<Measured> measure_of(const std::filesystem::path& run_dir, std::int64_t warmup) {
+  const std::filesystem::path result = run_dir / "result.json";
+  if (!std::filesystem::exists(result)) return std::nullopt;
+  std::vector<double> step_ms, mfu;
+  Measured m;
+  std::int64_t tokens = 0;  // of a step
+  for (const TrainMetrics& line : read_metrics(run_dir / "metrics.jsonl").train) {
+    if (line.step <= warmup) continue;
+    step_ms.push_back(line.step_ms);
+    if (line.mfu) mfu.push_back(*line.mfu);
+    tokens = line.tokens / line.step;
+    m.memory_bytes = std::max(m.memory_bytes, line.memory_bytes);
+    m.comm_bytes = line.comm_bytes;
+  }
+  require(!step_ms.empty(), "{}: no step after the {} that warm up; wanted more train.steps",
+          run_dir.string(), warmup);
+  m.steps = static_cast<std::int64_t>(step_ms.size());
+  m.step_ms = median(step_ms);
+  m.fastest_ms = *std::min_element(step_ms.begin(), step_ms.end());
+  m.slowest_ms = *std::max_element(step_ms.begin(), step_ms.end());
+  m.tokens_per_s = static_cast<double>(tokens) / m.step_ms * 1e3;
+  if (!mfu.empty()) m.mfu = median(mfu);
+  m.parts = read_parts(result);
+  return m;
+}
+
+Predicted predict(const RunConfig& config, const MachineFile& machine) {
+  const RunPlan plan = make_plan({config.model, config.parallel, config.step_shape(), machine});
+  return {plan.time.total() * 1e3,
+          plan.tokens_per_s,
+          plan.memory.total(),
+          {plan.bytes.dp, plan.bytes.cp, plan.bytes.tp}};
+}
+
+std::string variant_of(const SweepRun& run) {
+  std::string text;
+  for (const Setting& s : run.settings) {
+    if (s.key == "model.context" || s.key == "train.batch_tokens" || s.key == "train.micro_rows") {
+      continue;
+    }
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", s.key, s.value);
+  }
+  return text.empty() ? "base" : text;
+}
+
+}  // namespace mixspan

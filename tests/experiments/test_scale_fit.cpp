@@ -1,0 +1,155 @@
+// What a scaling study makes of its runs: growth with the length, and what was not run.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "experiments/run/metrics.h"
+#include "experiments/sweep/scale_fit.h"
+#include "tests/support/fixture.h"
+
+namespace mixspan {
+namespace {
+
+ScalePoint point(const std::string& variant, std::int64_t context, double plan_ms,
+                 double measured_ms = 0) {
+  ScalePoint p;
+  p.variant = variant;
+  p.run.config.model.context = context;
+  p.run.config.train.batch_tokens = 8192;
+  p.plan.step_ms = plan_ms;
+  if (measured_ms > 0) {
+    p.measured.emplace();
+    p.measured->step_ms = measured_ms;
+    p.measured->memory_bytes = 1000 * context;
+  }
+  return p;
+}
+
+TEST(ScaleFit, FindsTheExponentOfAPowerLaw) {
+  std::vector<ScalePoint> points;
+  for (const std::int64_t T : {512, 1024, 2048, 4096}) {
+    // A step has 8192 / T sequences, each of T^1.5 microseconds.
+    points.push_back(point(
+        "a", T, 1, 8192.0 / static_cast<double>(T) * std::pow(static_cast<double>(T), 1.5) * 1e-3));
+  }
+  points.push_back(point("a", 8192, 1));    // not run
+  points.push_back(point("b", 512, 1, 3));  // one length has no exponent
+  const std::vector<GrowthFit> fits = fit_growth(points);
+  ASSERT_EQ(fits.size(), 2u);
+  EXPECT_EQ(fits[0].variant, "a");
+  EXPECT_EQ(fits[0].quantity, "seconds per sequence");
+  EXPECT_NEAR(fits[0].exponent.value, 1.5, 1e-12);
+  EXPECT_EQ(fits[0].exponent.n, 4);
+  EXPECT_NEAR(fits[0].exponent.low, 1.5, 1e-6);
+  EXPECT_EQ(fits[1].quantity, "memory bytes");
+  EXPECT_NEAR(fits[1].exponent.value, 1, 1e-12);
+}
+
+TEST(ScaleFit, AnIntervalCoversTheScatter) {
+  std::vector<ScalePoint> points;
+  double sign = 1;
+  for (const std::int64_t T : {512, 1024, 2048, 4096, 8192}) {
+    points.push_back(point("a", T, 1, 10 * (1 + 0.1 * sign)));  // a step of 8192 tokens: exponent 1
+    sign = -sign;
+  }
+  const GrowthFit fit = fit_growth(points).at(0);
+  EXPECT_LT(fit.exponent.low, 1);
+  EXPECT_GT(fit.exponent.high, 1);
+}
+
+TEST(ScaleFit, TwoLengthsHaveAnExponentAndNoInterval) {
+  const std::vector<GrowthFit> fits = fit_growth({point("a", 512, 1, 10), point("a", 1024, 1, 20)});
+  EXPECT_NEAR(fits.at(0).exponent.value, 2, 1e-12);
+  EXPECT_TRUE(std::isnan(fits[0].exponent.low));
+}
+
+TEST(ScaleFit, ExtrapolatesByThePlanCorrectedByItsRuns) {
+  const std::vector<ScalePoint> points{point("a", 512, 10, 20), point("a", 1024, 40, 80),
+                                       point("b", 512, 10, 50)};
+  const Extrapolation a = extrapolate(point("a", 4096, 600), points);
+  EXPECT_TRUE(a.of_variant);
+  EXPECT_NEAR(a.step_ms.value, 1200, 1e-9);  // always twice the plan
+  EXPECT_NEAR(a.step_ms.low, 1200, 1e-6);
+  const Extrapolation b = extrapolate(point("b", 4096, 600), points);
+  EXPECT_NEAR(b.step_ms.value, 3000, 1e-9);
+  EXPECT_TRUE(std::isnan(b.step_ms.low));  // one comparison
+  const Extrapolation c = extrapolate(point("c", 4096, 600), points);
+  EXPECT_FALSE(c.of_variant);
+  EXPECT_NEAR(c.step_ms.value, 600 * std::cbrt(2.0 * 2 * 5), 1e-9);
+  EXPECT_LT(c.step_ms.low, c.step_ms.value);
+  EXPECT_GT(c.step_ms.high, c.step_ms.value);
+  EXPECT_THROW(extrapolate(point("a", 4096, 600), {}), Error);
+}
+
+class MeasureOf : public ::testing::Test {
+ protected:
+  void write(const std::string& result, const std::vector<double>& step_ms) const {
+    std::string lines;
+    TrainMetrics m;
+    for (const double ms : step_ms) {
+      ++m.step;
+      m.tokens = 100 * m.step;
+      m.step_ms = ms;
+      m.memory_bytes = 7 * m.step;
+      m.comm_bytes.cp = 64;
+      lines += to_json(m) + "\n";
+    }
+    test::write_file(folder / "metrics.jsonl", lines);
+    test::write_file(folder / "result.json", result);
+  }
+  const test::ScratchFolder folder{test::memory_folder()};
+};
+
+TEST_F(MeasureOf, TakesTheMedianAfterTheWarmUp) {
+  write("{}", {900, 500, 10, 30, 20});
+  const Measured m = measure_of(folder.path(), 2).value();
+  EXPECT_EQ(m.steps, 3);
+  EXPECT_DOUBLE_EQ(m.step_ms, 20);
+  EXPECT_DOUBLE_EQ(m.fastest_ms, 10);
+  EXPECT_DOUBLE_EQ(m.slowest_ms, 30);
+  EXPECT_DOUBLE_EQ(m.tokens_per_s, 5000);
+  EXPECT_EQ(m.memory_bytes, 35);
+  EXPECT_EQ(m.comm_bytes.cp, 64);
+  EXPECT_FALSE(m.mfu);
+  EXPECT_FALSE(m.parts);
+  EXPECT_DOUBLE_EQ(measure_of(folder.path(), 1)->step_ms, 25);
+}
+
+TEST_F(MeasureOf, DividesTheTimeOfAStep) {
+  write(R"({"time": {"steps": 3, "step": 1.0, "matmul": 0.5, "attention full": 0.125,
+            "attention sliding:64": 0.0625, "attention block:32": 0.0625, "wait cp halo": 0.03125,
+            "wait tp sum layer 2": 0.03125, "forward": 0.4, "cp halo": 0.3}})",
+        {1, 1, 1});
+  const StepParts parts = measure_of(folder.path(), 0)->parts.value();
+  EXPECT_EQ(parts.matmul, 0.5);
+  EXPECT_EQ(parts.full_attention, 0.125);
+  EXPECT_EQ(parts.short_attention, 0.125);
+  EXPECT_EQ(parts.communication, 0.0625);
+  EXPECT_EQ(parts.rest, 0.1875);
+}
+
+TEST_F(MeasureOf, KnowsNothingOfARunThatIsNotFinished) {
+  EXPECT_FALSE(measure_of(folder.path(), 0));
+}
+
+TEST_F(MeasureOf, RefusesWhatIsNoMeasurement) {
+  write("{}", {1, 2});
+  EXPECT_NE(test::refusal([&] { measure_of(folder.path(), 2); }).find("no step after the 2"),
+            std::string::npos);
+  write("half of it {", {1, 2});
+  EXPECT_NE(test::refusal([&] { measure_of(folder.path(), 0); }).find("result.json"),
+            std::string::npos);
+}
+
+TEST(VariantOf, LeavesOutWhatFollowsFromTheLength) {
+  SweepRun run;
+  EXPECT_EQ(variant_of(run), "base");
+  run.settings = {{"model.context", "512"},
+                  {"model.span", "\"full\""},
+                  {"train.batch_tokens", "1"},
+                  {"parallel.cp", "2"}};
+  EXPECT_EQ(variant_of(run), "model.span=\"full\", parallel.cp=2");
+}
+
+}  // namespace
+}  // namespace mixspan
