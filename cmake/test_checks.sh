@@ -10,7 +10,7 @@ cases=0
 fresh_tree() {
   rm -rf "${tree:?}"/*
   mkdir -p "$tree"/{core,kernels,parallel,layers,data,experiments/run,experiments/cli,tests/core,docs,scripts,cmake}
-  printf '#pragma once\n#include <vector>\n' >"$tree/core/a.h"
+  printf '#pragma once\n#include <vector>\nstruct A {\n  int x;\n};\n' >"$tree/core/a.h"
   printf '#include "core/a.h"\nint f(int x) {\n  return x;\n}\n' >"$tree/kernels/a.cpp"
   printf '# Title\n\nSee [this](#title) and `core/a.h`.\n' >"$tree/README.md"
   echo libfmt-dev >"$tree/scripts/packages.txt"
@@ -41,7 +41,10 @@ accepts() {
 }
 
 fresh_tree
-for check in arrows budgets docs; do accepts $check; done
+for check in arrows names budgets docs; do accepts $check; done
+
+printf 'namespace n {\nstruct B {\n};\n}\nclass B;\n' >"$tree/core/b.h" && accepts names
+cp "$tree/core/b.h" "$tree/data/c.h" && catches names 'data/c.h:2: n::B is defined in core/b.h:2 too'
 
 # includes FILE HEADER: the second line of FILE includes HEADER.
 includes() { printf '\n#include %s\n' "$2" >"$tree/$1"; }

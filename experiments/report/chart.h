@@ -12,7 +12,7 @@ namespace mixspan {
 /// How an axis writes its numbers.
 enum class Numbers { plain, counts, bytes, percent };
 
-struct Axis {
+struct ChartAxis {
   std::string label = {};  ///< with the unit
   bool logarithmic = false;
   Numbers numbers = Numbers::plain;
@@ -43,7 +43,7 @@ struct ChartSeries {
 
 struct Chart {
   std::string title;  ///< for those who cannot see it; pages write their own headings
-  Axis x, y;
+  ChartAxis x, y;
   std::vector<ChartSeries> series = {};
   bool zero_line = false;  ///< y = 0 is drawn
 };

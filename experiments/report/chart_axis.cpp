@@ -41,7 +41,7 @@ std::string short_number(double value) {
                                           : 0));
 }
 
-AxisScale::AxisScale(const Axis& axis, const std::vector<double>& values, int wanted)
+AxisScale::AxisScale(const ChartAxis& axis, const std::vector<double>& values, int wanted)
     : logarithmic_(axis.logarithmic), numbers_(axis.numbers) {
   double low = kNone, high = kNone;
   for (const double v : values) {

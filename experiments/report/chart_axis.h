@@ -12,7 +12,7 @@ namespace mixspan {
 class AxisScale {
  public:
   /// `values`: what the axis must hold. About `wanted` ticks where the axis leaves the choice.
-  AxisScale(const Axis& axis, const std::vector<double>& values, int wanted);
+  AxisScale(const ChartAxis& axis, const std::vector<double>& values, int wanted);
 
   void place(double begin, double end) {
     begin_ = begin;

@@ -47,14 +47,14 @@ class CsvText {
   bool at_begin_ = true;
 };
 
-std::vector<std::string> with_keys(std::vector<std::string> before, const Study& study,
+std::vector<std::string> with_keys(std::vector<std::string> before, const Findings& study,
                                    const std::vector<std::string>& after) {
   before.insert(before.end(), study.keys.begin(), study.keys.end());
   before.insert(before.end(), after.begin(), after.end());
   return before;
 }
 
-std::string variants_csv(const Study& study) {
+std::string variants_csv(const Findings& study) {
   CsvText csv;
   csv.header(with_keys({"variant"}, study,
                        {"runs",
@@ -108,7 +108,7 @@ std::string variants_csv(const Study& study) {
   return csv.text();
 }
 
-std::string runs_csv(const Study& study) {
+std::string runs_csv(const Findings& study) {
   std::vector<const Variant*> of_run(study.runs.size());
   std::vector<bool> counted(study.runs.size());
   for (const Variant& v : study.variants) {
@@ -142,7 +142,7 @@ std::string runs_csv(const Study& study) {
   return csv.text();
 }
 
-std::string layers_csv(const Study& study, const std::vector<EffectFamily>& families) {
+std::string layers_csv(const Findings& study, const std::vector<EffectFamily>& families) {
   CsvText csv;
   csv.header({"family", "layer", "with", "without", "pairs", "gain", "gain_low", "gain_high"});
   for (const EffectFamily& family : families) {
@@ -159,7 +159,7 @@ std::string layers_csv(const Study& study, const std::vector<EffectFamily>& fami
   return csv.text();
 }
 
-std::string positions_csv(const Study& study, const std::vector<PositionEstimate>& positions) {
+std::string positions_csv(const Findings& study, const std::vector<PositionEstimate>& positions) {
   CsvText csv;
   csv.header({"variant", "begin", "end", "n", "loss", "loss_low", "loss_high"});
   for (const PositionEstimate& p : positions) {
@@ -192,7 +192,8 @@ std::string scaling_csv(const std::vector<ScalingLine>& lines) {
 
 }  // namespace
 
-std::vector<CsvTable> make_csv_tables(const Study& study, const std::vector<EffectFamily>& families,
+std::vector<CsvTable> make_csv_tables(const Findings& study,
+                                      const std::vector<EffectFamily>& families,
                                       const std::vector<ScalingLine>& lines) {
   std::vector<CsvTable> tables{{"variants.csv", variants_csv(study)},
                                {"runs.csv", runs_csv(study)}};

@@ -18,7 +18,7 @@ struct CsvTable {
 
 /// variants.csv, runs.csv, and where there is anything in them layers.csv, positions.csv,
 /// scaling.csv. Columns are described in docs/report.md.
-std::vector<CsvTable> make_csv_tables(const Study&, const std::vector<EffectFamily>&,
+std::vector<CsvTable> make_csv_tables(const Findings&, const std::vector<EffectFamily>&,
                                       const std::vector<ScalingLine>&);
 
 }  // namespace mixspan

@@ -17,7 +17,7 @@ bool is_span_key(const std::string& key) {
   return key == "model.span" || key == "model.full_layers" || key == "model.spans";
 }
 
-HeatMap map_of(const Study& study, const std::vector<std::size_t>& rows) {
+HeatMap map_of(const Findings& study, const std::vector<std::size_t>& rows) {
   const double best = study.variants[rows.front()].loss->value;
   const double worst = study.variants[rows.back()].loss->value;
   HeatMap map;
@@ -44,7 +44,7 @@ HeatMap map_of(const Study& study, const std::vector<std::size_t>& rows) {
 
 }  // namespace
 
-VariantColors::VariantColors(const Study& study) : study_(study), named_(study.variants.size()) {
+VariantColors::VariantColors(const Findings& study) : study_(study), named_(study.variants.size()) {
   std::vector<std::size_t> known;
   for (std::size_t i = 0; i < study.variants.size(); ++i) {
     if (study.variants[i].loss) known.push_back(i);
@@ -84,7 +84,7 @@ std::string VariantColors::explanation() const {
                 "all-full have a name and a colour of their own.";
 }
 
-std::string spans_label(const Study& study, const Variant& v) {
+std::string spans_label(const Findings& study, const Variant& v) {
   std::string label;
   for (std::size_t k = 0; k < study.keys.size(); ++k) {
     if (!is_span_key(study.keys[k]) || v.values[k] == "[]") continue;
@@ -100,7 +100,7 @@ std::string interval_text(const Estimate& e, int digits) {
   return fmt::format(" [{:.{}f}, {:.{}f}]", e.low, digits, e.high, digits);
 }
 
-std::vector<Figure> layer_maps(const Study& study) {
+std::vector<Figure> layer_maps(const Findings& study) {
   std::vector<Figure> maps;
   const auto groups = study.groups();
   for (const auto& group : groups) {
@@ -129,7 +129,7 @@ std::vector<Figure> layer_maps(const Study& study) {
   return maps;
 }
 
-Figure layer_effect_figure(const Study& study, const std::vector<EffectFamily>& families) {
+Figure layer_effect_figure(const Findings& study, const std::vector<EffectFamily>& families) {
   Chart chart;
   chart.title = "What one full layer is worth";
   chart.x = {.label = "layer (0 is next to the embeddings)"};

@@ -17,7 +17,7 @@ namespace {
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 /// Mean over the runs of a variant, where they were measured at the same number of tokens.
-std::vector<ChartPoint> mean_curve(const Study& study, const Variant& v,
+std::vector<ChartPoint> mean_curve(const Findings& study, const Variant& v,
                                    std::vector<LossPoint> RunRecord::*curve) {
   std::map<double, std::vector<double>> at;
   for (const std::size_t r : v.counted.empty() ? v.runs : v.counted) {
@@ -45,7 +45,7 @@ double highest_after_start(const std::vector<ChartSeries>& series) {
   return high;
 }
 
-Figure curves(const Study& study, const VariantColors& colors, bool training) {
+Figure curves(const Findings& study, const VariantColors& colors, bool training) {
   Chart chart;
   chart.title = training ? "Training loss" : "Evaluation loss";
   chart.x = {.label = "tokens seen", .numbers = Numbers::counts};
@@ -75,7 +75,7 @@ Figure curves(const Study& study, const VariantColors& colors, bool training) {
   return {chart.title, caption + colors.explanation(), std::move(chart)};
 }
 
-Figure quality_against_cost(const Study& study) {
+Figure quality_against_cost(const Findings& study) {
   Chart chart;
   chart.title = "Loss against attention cost";
   chart.x = {.label = "attention operations, of the all-full model's", .numbers = Numbers::percent};
@@ -125,7 +125,7 @@ Figure quality_against_cost(const Study& study) {
   return {chart.title, caption, std::move(chart)};
 }
 
-Figure by_position(const Study& study, const VariantColors& colors) {
+Figure by_position(const Findings& study, const VariantColors& colors) {
   Chart chart;
   chart.title = "Loss by position";
   chart.x = {.label = "position in the context (tokens)", .numbers = Numbers::counts};
@@ -202,7 +202,7 @@ Figure scaling(const std::vector<ScalingLine>& lines, bool time) {
 
 }  // namespace
 
-std::vector<PositionEstimate> losses_by_position(const Study& study) {
+std::vector<PositionEstimate> losses_by_position(const Findings& study) {
   std::vector<PositionEstimate> all;
   for (std::size_t i = 0; i < study.variants.size(); ++i) {
     std::map<std::pair<std::int64_t, std::int64_t>, std::vector<double>> parts;
@@ -218,7 +218,7 @@ std::vector<PositionEstimate> losses_by_position(const Study& study) {
   return all;
 }
 
-std::vector<Figure> make_figures(const Study& study, const std::vector<EffectFamily>& effects,
+std::vector<Figure> make_figures(const Findings& study, const std::vector<EffectFamily>& effects,
                                  const std::vector<ScalingLine>& lines) {
   const VariantColors colors(study);
   std::vector<Figure> all{quality_against_cost(study)};

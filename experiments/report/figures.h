@@ -22,15 +22,15 @@ struct Figure {
 std::string to_svg(const Figure&, const FigureSize&, bool stand_alone = false);
 
 /// Those that the study has anything to show in, in the order of the page.
-std::vector<Figure> make_figures(const Study&, const std::vector<EffectFamily>&,
+std::vector<Figure> make_figures(const Findings&, const std::vector<EffectFamily>&,
                                  const std::vector<ScalingLine>&);
 
 /// Loss of each part of the context, over the seeds of a variant.
 struct PositionEstimate {
-  std::size_t variant = 0;  ///< among Study::variants
+  std::size_t variant = 0;  ///< among Findings::variants
   std::int64_t begin = 0, end = 0;
   Estimate loss;
 };
-std::vector<PositionEstimate> losses_by_position(const Study&);
+std::vector<PositionEstimate> losses_by_position(const Findings&);
 
 }  // namespace mixspan

@@ -13,7 +13,7 @@ namespace {
 /// Settings and the span of every layer: what a variant is.
 using Identity = std::pair<std::string, std::vector<std::string>>;
 
-Identity identity_of(const Study& study, const Variant& v) {
+Identity identity_of(const Findings& study, const Variant& v) {
   Identity identity{v.settings, {}};
   const ModelConfig& model = study.runs[v.runs[0]].config->model;
   const std::vector<AnySpan> spans = layer_spans(model);
@@ -25,7 +25,7 @@ Identity identity_of(const Study& study, const Variant& v) {
 
 }  // namespace
 
-std::vector<EffectFamily> layer_effects(const Study& study) {
+std::vector<EffectFamily> layer_effects(const Findings& study) {
   std::map<Identity, std::size_t> known;
   for (std::size_t i = 0; i < study.variants.size(); ++i) {
     if (study.variants[i].loss) known.emplace(identity_of(study, study.variants[i]), i);
@@ -60,7 +60,7 @@ std::vector<EffectFamily> layer_effects(const Study& study) {
   return all;
 }
 
-std::string name_of(const EffectFamily& family, const Study& study) {
+std::string name_of(const EffectFamily& family, const Findings& study) {
   return fmt::format("{} {}", family.added ? "added to" : "left out of",
                      study.variants[family.base].label);
 }

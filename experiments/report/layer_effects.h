@@ -13,22 +13,22 @@ namespace mixspan {
 /// Layer `layer` is full in `with` and not in `without`; nothing else differs.
 struct LayerEffect {
   std::int64_t layer = 0;
-  std::size_t with = 0, without = 0;  ///< among Study::variants
+  std::size_t with = 0, without = 0;  ///< among Findings::variants
   Estimate gain;  ///< loss without it minus loss with it, over the seeds of both: > 0 is worth it
 };
 
 /// Effects that share one side: a layer added to `base`, or left out of it.
 struct EffectFamily {
   bool added = false;
-  std::size_t base = 0;              ///< among Study::variants
+  std::size_t base = 0;              ///< among Findings::variants
   std::vector<LayerEffect> effects;  ///< by layer; two or more
 };
 
 /// All families of the study, whichever sweep the runs come from: one full layer at each place,
 /// leave-one-out, the steps of a search.
-std::vector<EffectFamily> layer_effects(const Study&);
+std::vector<EffectFamily> layer_effects(const Findings&);
 
 /// "one full layer added to none"
-std::string name_of(const EffectFamily&, const Study&);
+std::string name_of(const EffectFamily&, const Findings&);
 
 }  // namespace mixspan

@@ -22,7 +22,7 @@ std::string counted(std::size_t number, const std::string& what) {
 }
 
 /// The values of one key over all variants, each once, in natural order.
-std::string values_of(const Study& study, std::size_t key) {
+std::string values_of(const Findings& study, std::size_t key) {
   std::set<std::string> distinct;
   for (const Variant& v : study.variants) distinct.insert(v.values[key]);
   std::vector<std::string> values(distinct.begin(), distinct.end());
@@ -37,7 +37,7 @@ std::string values_of(const Study& study, std::size_t key) {
   return text;
 }
 
-std::string swept(const Study& study) {
+std::string swept(const Findings& study) {
   std::string rows;
   const auto row = [&](const std::string& key, const std::string& values) {
     rows += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(key), escaped(values));
@@ -50,7 +50,7 @@ std::string swept(const Study& study) {
   return fmt::format("<dl class=\"keys\">{}</dl>", rows);
 }
 
-std::string written(const Study& study) {
+std::string written(const Findings& study) {
   std::int64_t last = 0;
   std::set<std::string> builds;
   for (const RunRecord& run : study.runs) {
@@ -72,7 +72,7 @@ std::string written(const Study& study) {
 
 }  // namespace
 
-std::string lead_html(const Study& study) {
+std::string lead_html(const Findings& study) {
   std::map<std::string, std::size_t> states;
   for (const RunRecord& run : study.runs) ++states[run.state];
   std::string tiles = counted(study.runs.size(), "run") +
@@ -82,7 +82,7 @@ std::string lead_html(const Study& study) {
   return fmt::format("{}<ul class=\"tiles\">{}</ul>{}", written(study), tiles, swept(study));
 }
 
-PageSection settings_section(const Study& study) {
+PageSection settings_section(const Findings& study) {
   std::map<std::string, std::string> defaults;
   for (const auto& [key, value] : config_values(RunConfig{})) defaults[key] = value;
   std::string rows;

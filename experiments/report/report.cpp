@@ -67,7 +67,7 @@ void write_report(const ReportRequest& request) {
   const fs::path parent = fs::absolute(out).parent_path();
   require(fs::is_directory(parent), "{}: no such folder; wanted one that is there",
           parent.string());
-  const Study study = make_study(read_runs(request.folder));
+  const Findings study = make_findings(read_runs(request.folder));
   const std::vector<EffectFamily> effects = layer_effects(study);
   const std::vector<ScalingLine> lines = scaling_lines(study);
   const std::vector<Figure> figures = make_figures(study, effects, lines);

@@ -93,7 +93,7 @@ std::string facts(const RunRecord& run) {
   return fmt::format("<dl class=\"keys\">{}</dl>", rows);
 }
 
-std::string varied(const Study& study, const RunRecord& run) {
+std::string varied(const Findings& study, const RunRecord& run) {
   std::string text;
   for (const auto& [key, value] : config_values(*run.config)) {
     if (key != "train.seed" &&
@@ -105,7 +105,7 @@ std::string varied(const Study& study, const RunRecord& run) {
   return fmt::format("<pre>{}</pre>", escaped(text));
 }
 
-std::string run_html(const Study& study, const RunRecord& run) {
+std::string run_html(const Findings& study, const RunRecord& run) {
   std::string end;
   if (run.last_eval) end = fmt::format("<span>loss {:.4f}</span>", run.last_eval->loss);
   if (run.status && run.status->steps > 0) {
@@ -135,7 +135,7 @@ std::string run_html(const Study& study, const RunRecord& run) {
 
 }  // namespace
 
-PageSection runs_section(const Study& study) {
+PageSection runs_section(const Findings& study) {
   std::string all;
   if (study.runs.size() > 8) {
     all =

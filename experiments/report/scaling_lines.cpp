@@ -14,7 +14,7 @@ struct LineKey {
   std::string label;
 };
 
-LineKey key_of(const Study& study, const Variant& v) {
+LineKey key_of(const Findings& study, const Variant& v) {
   LineKey key;
   for (std::size_t k = 0; k < study.keys.size(); ++k) {
     const std::string& name = study.keys[k];
@@ -39,7 +39,7 @@ Line exponent(const std::vector<ScalingPoint>& points, double ScalingPoint::*wha
 
 }  // namespace
 
-std::vector<ScalingLine> scaling_lines(const Study& study) {
+std::vector<ScalingLine> scaling_lines(const Findings& study) {
   std::map<std::vector<std::string>, ScalingLine> lines;
   for (const Variant& v : study.variants) {
     if (!(v.step_ms > 0) || !(v.memory_bytes > 0)) continue;

@@ -24,6 +24,6 @@ struct ScalingLine {
 };
 
 /// Variants without measurements are left out.
-std::vector<ScalingLine> scaling_lines(const Study&);
+std::vector<ScalingLine> scaling_lines(const Findings&);
 
 }  // namespace mixspan

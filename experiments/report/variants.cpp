@@ -96,7 +96,7 @@ void count_costs(Variant& v, const ModelConfig& model) {
 
 /// Of the values that are there; empty unless every counted run has one.
 template <class Value>
-std::optional<Estimate> over_seeds(const Variant& v, const Study& study, const Value& value) {
+std::optional<Estimate> over_seeds(const Variant& v, const Findings& study, const Value& value) {
   std::vector<double> values;
   for (const std::size_t r : v.counted) {
     const std::optional<double> one = value(*study.runs[r].last_eval);
@@ -118,7 +118,7 @@ double mean_of_known(const std::vector<double>& values) {
   return n == 0 ? kNone : sum / static_cast<double>(n);
 }
 
-void count_runs(Variant& v, Study& study) {
+void count_runs(Variant& v, Findings& study) {
   std::map<std::int64_t, std::size_t> of_seed;
   std::vector<double> speed, time;
   v.memory_bytes = kNone;
@@ -156,7 +156,7 @@ void count_runs(Variant& v, Study& study) {
 
 /// The all-full variant to hold v against: of the same settings, and of v's span where there is
 /// one.
-std::optional<std::size_t> baseline_of(const Study& study, const Variant& v) {
+std::optional<std::size_t> baseline_of(const Findings& study, const Variant& v) {
   std::optional<std::size_t> best;
   const auto span_of = [&](const Variant& x) { return study.runs[x.runs[0]].config->model.span; };
   for (std::size_t i = 0; i < study.variants.size(); ++i) {
@@ -169,7 +169,7 @@ std::optional<std::size_t> baseline_of(const Study& study, const Variant& v) {
   return best;
 }
 
-void compare(Study& study) {
+void compare(Findings& study) {
   std::vector<double> p;
   for (Variant& v : study.variants) {
     if (v.all_full()) continue;
@@ -187,7 +187,7 @@ void compare(Study& study) {
   }
 }
 
-void note_runs_left_out(Study& study) {
+void note_runs_left_out(Findings& study) {
   std::map<std::string, int> states;
   for (const RunRecord& run : study.runs) {
     if (!run.config)
@@ -204,7 +204,7 @@ void note_runs_left_out(Study& study) {
 
 }  // namespace
 
-PairedLosses paired_losses(const Study& study, const Variant& a, const Variant& b) {
+PairedLosses paired_losses(const Findings& study, const Variant& a, const Variant& b) {
   PairedLosses losses;
   for (const std::size_t i : a.counted) {
     for (const std::size_t j : b.counted) {
@@ -233,13 +233,13 @@ std::vector<std::pair<std::string, std::string>> config_values(const RunConfig& 
   return values;
 }
 
-std::size_t Study::comparisons() const {
+std::size_t Findings::comparisons() const {
   return static_cast<std::size_t>(std::count_if(
       variants.begin(), variants.end(),
       [](const Variant& v) { return v.against_full && !std::isnan(v.against_full->test.p); }));
 }
 
-std::vector<std::vector<std::size_t>> Study::groups() const {
+std::vector<std::vector<std::size_t>> Findings::groups() const {
   std::vector<std::vector<std::size_t>> all;
   for (std::size_t i = 0; i < variants.size(); ++i) {
     if (i == 0 || variants[i].settings != variants[i - 1].settings) all.emplace_back();
@@ -248,8 +248,8 @@ std::vector<std::vector<std::size_t>> Study::groups() const {
   return all;
 }
 
-Study make_study(std::vector<RunRecord> runs) {
-  Study study;
+Findings make_findings(std::vector<RunRecord> runs) {
+  Findings study;
   fill_vocabulary(runs);
   study.runs = std::move(runs);
   std::vector<Values> all;

@@ -15,17 +15,17 @@ namespace mixspan {
 
 /// A variant against the all-full one of the same settings, over the seeds that both have.
 struct Comparison {
-  std::size_t baseline = 0;  ///< among Study::variants
+  std::size_t baseline = 0;  ///< among Findings::variants
   PairedTest test;           ///< this variant's loss minus the baseline's
   double adjusted_p = 0;     ///< Holm, over all comparisons of the study
 };
 
 /// Runs that differ in their seed alone.
 struct Variant {
-  std::vector<std::string> values;   ///< of Study::keys, texts without quotes
+  std::vector<std::string> values;   ///< of Findings::keys, texts without quotes
   std::string label;                 ///< short, for figures
   std::string settings;              ///< what it has beside spans: equal ones can be compared
-  std::vector<std::size_t> runs;     ///< all, among Study::runs, by seed
+  std::vector<std::size_t> runs;     ///< all, among Findings::runs, by seed
   std::vector<std::size_t> counted;  ///< finished and evaluated, one for each seed
   std::vector<bool> full;            ///< of each layer: reads every earlier token
   double attention_share = 0;        ///< of the operations that attention needs if all are full
@@ -38,7 +38,7 @@ struct Variant {
   bool all_full() const { return attention_share == 1; }
 };
 
-struct Study {
+struct Findings {
   std::vector<RunRecord> runs;
   std::vector<std::string> keys;  ///< that vary, without train.seed, in the config's order
   std::vector<std::string> seeds;
@@ -53,11 +53,11 @@ struct PairedLosses {
   std::vector<double> a, b;  ///< of the same seed at the same place
 };
 /// Last evaluation losses of the seeds that both variants have counted.
-PairedLosses paired_losses(const Study&, const Variant& a, const Variant& b);
+PairedLosses paired_losses(const Findings&, const Variant& a, const Variant& b);
 
 /// Keys that cannot change what is learned or how fast (log.*, checkpoint.*, ...) do not count as
 /// varied.
-Study make_study(std::vector<RunRecord> runs);
+Findings make_findings(std::vector<RunRecord> runs);
 
 /// A config's text without quotes around it, for people to read.
 std::string plain_value(const std::string& toml);

@@ -48,7 +48,7 @@ std::string p_text(double p) {
 
 struct Columns {
   bool bits = false, accuracy = false, comparison = false;
-  explicit Columns(const Study& study) {
+  explicit Columns(const Findings& study) {
     for (const Variant& v : study.variants) {
       bits = bits || v.bits_per_byte;
       accuracy = accuracy || v.accuracy;
@@ -57,7 +57,7 @@ struct Columns {
   }
 };
 
-std::string head(const Study& study, const Columns& columns) {
+std::string head(const Findings& study, const Columns& columns) {
   std::string out;
   const auto column = [&](const std::string& name, const std::string& unit, bool left = false) {
     out += fmt::format("<th{} scope=\"col\">{}{}</th>", left ? " class=\"x\"" : "", escaped(name),
@@ -81,7 +81,7 @@ std::string head(const Study& study, const Columns& columns) {
   return out;
 }
 
-std::string row_of(const Study& study, const Variant& v, const Columns& columns) {
+std::string row_of(const Findings& study, const Variant& v, const Columns& columns) {
   Row row;
   if (study.keys.empty()) row.text(v.label, true);
   for (const std::string& value : v.values) row.text(value, true);
@@ -123,7 +123,7 @@ std::string row_of(const Study& study, const Variant& v, const Columns& columns)
 }
 
 /// What the numbers are and what they cannot say, in words that a statistician would accept.
-std::string method(const Study& study) {
+std::string method(const Findings& study) {
   std::size_t most = 0, least = SIZE_MAX, fewest_pairs = SIZE_MAX, compared = 0;
   for (const Variant& v : study.variants) {
     if (!v.counted.empty()) {
@@ -185,7 +185,7 @@ std::string method(const Study& study) {
 
 }  // namespace
 
-PageSection variants_section(const Study& study) {
+PageSection variants_section(const Findings& study) {
   const Columns columns(study);
   std::string rows;
   for (const Variant& v : study.variants) rows += row_of(study, v, columns);

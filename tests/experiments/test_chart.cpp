@@ -34,7 +34,7 @@ TEST(AxisScale, TicksAreRoundNumbersInsideTheAxis) {
 }
 
 TEST(AxisScale, LogarithmicAxesHaveNoPlaceForZero) {
-  const Axis axis{.logarithmic = true};
+  const ChartAxis axis{.logarithmic = true};
   AxisScale scale(axis, {0, -1, 512, 8192}, 5);
   scale.place(0, 1);
   EXPECT_GT(scale.low(), 0);
@@ -44,7 +44,7 @@ TEST(AxisScale, LogarithmicAxesHaveNoPlaceForZero) {
 
 TEST(AxisScale, NothingToShowIsNoTrouble) {
   for (const bool logarithmic : {false, true}) {
-    const Axis axis{.logarithmic = logarithmic};
+    const ChartAxis axis{.logarithmic = logarithmic};
     for (const std::vector<double>& values : std::vector<std::vector<double>>{
              {}, {5}, {5, 5}, {std::nan("")}, {kInf, 2}, {1e-300, 1e300}}) {
       const AxisScale scale(axis, values, 5);

@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 
 class Report : public testing::Test {
  protected:
-  Study study() const { return make_study(read_runs(out)); }
-  static const Variant& variant(const Study& s, const std::string& label) {
+  Findings study() const { return make_findings(read_runs(out)); }
+  static const Variant& variant(const Findings& s, const std::string& label) {
     for (const Variant& v : s.variants) {
       if (v.label == label) return v;
     }
@@ -43,7 +43,7 @@ class Report : public testing::Test {
 
 TEST_F(Report, FindsWhatVariesAndWhatStateRunsAreIn) {
   write_sweep(out, 3);
-  const Study s = study();
+  const Findings s = study();
   EXPECT_EQ(s.keys, (std::vector<std::string>{"model.span", "model.full_layers"}));
   EXPECT_EQ(s.seeds, (std::vector<std::string>{"1", "2", "3"}));
   EXPECT_EQ(s.runs.size(), 54u);
@@ -72,7 +72,7 @@ TEST_F(Report, MeansDifferencesAndBaselines) {
     wide.optimizer.lr = 1e-3;
     add(fmt::format("wide{}", seed), wide, 1);
   }
-  const Study s = study();
+  const Findings s = study();
   EXPECT_EQ(s.keys, (std::vector<std::string>{"model.full_layers", "optimizer.lr"}));
   const Variant& none = variant(s, "none, lr 0.0003");
   EXPECT_NEAR(none.loss->value, 2.7 + 0.01 * 14 / 3, 1e-12);
@@ -112,7 +112,7 @@ TEST_F(Report, RepeatedAndUnreadableRunsAreNotCountedAndSaid) {
   write_file(out / "c/metrics.jsonl", "nonsense\n");
   add("d", report_config("top:1", 1), 2);
   write_file(out / "d/config.toml", "[model]\nlayerz = 2\n");
-  const Study s = study();
+  const Findings s = study();
   EXPECT_EQ(variant(s, "none").counted.size(), 1u);
   EXPECT_EQ(variant(s, "none").loss->value, 2);
   const std::string text = page();
