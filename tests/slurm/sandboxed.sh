@@ -66,22 +66,22 @@ base_config() {
   cat <<'TOML'
 [model]
 layers = 4
-width = 64
+width = 32
 heads = 4
-context = 256
-spans = ["full", "sliding:16", "sliding:150", "block-prev:32"]
+context = 128
+spans = ["full", "sliding:16", "sliding:75", "block-prev:16"]
 [data]
 train = "synthetic:recall"
 [train]
-steps = 300
-batch_tokens = 1024
+steps = 60
+batch_tokens = 256
 [log]
 every_steps = 1
 tensorboard = false
 [checkpoint]
-every_steps = 25
+every_steps = 5
 [eval]
-every_steps = 100
+every_steps = 20
 rows = 8
 [parallel]
 cp = 2
@@ -106,11 +106,12 @@ ranks_of() {
     [[ $(readlink "/proc/$pid/exe") == "$mixspan" ]] && echo "$pid"
   done
 }
+no_process() { ! kill -0 "$@" 2>/dev/null; }
 no_rank_of() { [[ -z $(ranks_of "$1") ]]; }
 # hold RUN: waits until it has gone some steps, and freezes its ranks there, so that what comes next always finds it
 # on its way. Fails when it was too fast, or never came so far.
 hold() {
-  within 60 past "$1" 30 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
+  within 60 past "$1" 8 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
 }
 let_go() { ranks_of "$1" | xargs -r kill -CONT; }
 
@@ -122,5 +123,5 @@ metrics_of() {
 }
 # same_run A B: finished both, and equal in all that training computes, bit for bit.
 same_run() {
-  finished "$1" && finished "$2" && [[ $(steps "$1") == 300 ]] && cmp <(metrics_of "$1") <(metrics_of "$2")
+  finished "$1" && finished "$2" && [[ $(steps "$1") == 60 ]] && cmp <(metrics_of "$1") <(metrics_of "$2")
 }

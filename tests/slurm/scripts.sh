@@ -11,6 +11,8 @@ for i in "${!names[@]}"; do
   base_config | sed "s/^steps/seed = $((i + 1))\nsteps/" >"configs/${names[i]}.toml"
   echo "configs/${names[i]}.toml" >>list
 done
+# Whose old ranks wait for peers that are gone.
+echo 'timeout_s = 15' >>configs/node.toml
 
 # submit NAME [OPTIONS OF SBATCH]: prints the job. On n1 and n2, unless told otherwise; node uses the other two.
 submit() {
@@ -21,7 +23,7 @@ submit() {
     slurm/train.sbatch "configs/$name.toml" "runs/$name"
 }
 logged() { grep -qs -- "$2" "$1.log"; }
-# failed JOB STATES: shows what there is to see when a check on it fails.
+# What there is to see of a run that is not as it should be.
 show() { tail -n 15 "$1.log" 2>/dev/null; }
 
 calm=$(sbatch --parsable --array=1-6%2 --nodes=2 --ntasks-per-node=1 --output=calm-%a.log \
@@ -35,6 +37,7 @@ within 30 in_state "$calm" COMPLETED || bad "the array is complete"
 # The time limit takes Slurm half a minute, so its run is held while the others have their turns.
 limit=$(submit limit --nodelist=n1,n2 --time=1)
 hold runs/limit || bad "limit: under way"
+{ within 90 logged limit "== USR1" && let_go runs/limit; } &
 
 node=$(submit node --nodelist=n3,n4)
 hold runs/node || bad "node: under way"
@@ -78,9 +81,12 @@ expect "the same command goes on, and finishes" within 60 in_state "$again" COMP
 expect "a killed slurmd: Slurm takes the job back" within 60 restarted "$node"
 scontrol update jobid="$node" ReqNodeList= 2>/dev/null
 expect "it runs on other nodes, and finishes" within 60 in_state "$node" COMPLETED
+# What still lives on the node that Slurm gave up must not touch the run, which is compared below.
+kill -CONT $old_ranks 2>/dev/null
+expect "what was left of it ends" within 60 no_process $old_ranks
+slurm/sandbox/node on "$batch_host"
 
-expect "the time limit: the script hears of it" within 60 logged limit "== USR1"
-let_go runs/limit
+expect "the time limit: the script hears of it, in time" within 60 logged limit "SIGUSR1), saved"
 expect "it saves and is queued again" within 30 restarted "$limit"
 expect "it finishes" within 60 in_state "$limit" COMPLETED
 
