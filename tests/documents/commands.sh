@@ -45,9 +45,11 @@ prepare() {
   done
   ln -s "$mixspan" "$work/mixspan"
   mkdir -p "$work/home/texts"
-  for file in "$root"/*/*.h "$root"/*/*.cpp "$root"/docs/*.md; do
+  find "$root"/*/ -path "$root/build" -prune -o -path "$root/runs" -prune -o -name '*.cpp' -print -o -name '*.h' -print -o \
+    -name '*.md' -print | while IFS= read -r file; do
     cp "$file" "$work/home/texts/$(basename "$file").txt"
   done
+  unset SLURM_CONF # of another cluster
   cd "$work" && export HOME=$work/home SLURM_SANDBOX_DIR=$work/slurm-sandbox
   # More ranks than processors: they must not spin while they wait for each other.
   export OMPI_MCA_mpi_yield_when_idle=1
@@ -87,12 +89,12 @@ interrupt() {
 # Once the block is over: its jobs are too, all of them well.
 wait_for_jobs() {
   local end=$((SECONDS + 120)) wrong
-  [[ -n ${SLURM_CONF:-} && -e $SLURM_CONF ]] && sinfo >/dev/null 2>&1 || return 0
+  [[ -n ${SLURM_CONF:-} ]] && sinfo >/dev/null 2>&1 || return 0
   while [[ -n $(squeue -h) ]]; do
     ((SECONDS < end)) || { bad "jobs that do not end: $(squeue)" && return; }
     sleep 0.2
   done
-  wrong=$(scontrol show job -o | grep -v ' JobState=COMPLETED ')
+  wrong=$(scontrol show job -o | grep ' JobState=' | grep -v ' JobState=COMPLETED ')
   [[ -z $wrong ]] || { bad "a job ended otherwise: $wrong" && tail -n 5 ./*.out; }
 }
 
