@@ -20,8 +20,8 @@ tasks_per_node = 1
 sbatch = ["--exclusive"]
 TOML
 
-# sweep OUT: starts what is missing in the background; its own output goes to OUT.out.
-sweep() { ./mixspan sweep six.toml --launcher slurm --out "$1" >>"$1.out" 2>&1 & }
+# sweep OUT: starts what is missing, in the background, and watches it to its end; its own output goes to OUT.out.
+sweep() { timeout 250 ./mixspan sweep six.toml --launcher slurm --wait --out "$1" >>"$1.out" 2>&1 & }
 all_finished() { [[ $(ls "$1"/runs/*/result.json 2>/dev/null | wc -l) == 6 ]]; }
 submitted() { [[ $(cat "$1"/slurm/runs-*.txt 2>/dev/null | wc -l) -ge 6 ]]; }
 give_up() {
@@ -50,7 +50,8 @@ hold "$(run_of 0)" || give_up "limit: under way"
 scontrol update jobid="${job}_0" TimeLimit=1
 hold "$(run_of 1)" || give_up "cancelled: under way"
 scancel "${job}_1"
-expect "scancel: it saves, and stays cancelled" within 30 says "$(run_of 1)" '"interrupted"'
+expect "scancel: it saves" within 30 says "$(run_of 1)" '"interrupted"'
+expect "scancel: it stays cancelled" within 20 in_state "${job}_1" CANCELLED
 
 hold "$(run_of 2)" || give_up "node: under way"
 batch_host=$(field "${job}_2" BatchHost)
