@@ -53,13 +53,6 @@ expect "scancel: it stays cancelled" within 20 in_state "$cancelled" CANCELLED
 again=$(submit cancelled)
 expect "the same command goes on, and finishes" within 60 in_state "$again" COMPLETED
 
-preempted=$(submit preempted --nodelist=n1,n2 --partition=low)
-hold runs/preempted || bad "preempted: under way"
-urgent=$(sbatch --parsable --partition=main --nodelist=n1,n2 --nodes=2 --ntasks-per-node=1 --output=urgent.log --wrap true)
-expect "preemption: it makes room" within 40 in_state "$urgent" COMPLETED
-expect "preemption: it comes back, and finishes" within 60 in_state "$preempted" COMPLETED
-restarted "$preempted" || bad "preemption: there was one"
-
 full=$(submit full)
 hold runs/full || bad "full: under way"
 cat /dev/zero >runs/full/ballast 2>/dev/null
@@ -89,6 +82,14 @@ slurm/sandbox/node on "$batch_host"
 expect "the time limit: the script hears of it, in time" within 60 logged limit "SIGUSR1), saved"
 expect "it saves and is queued again" within 30 restarted "$limit"
 expect "it finishes" within 60 in_state "$limit" COMPLETED
+
+# When nothing else is on its nodes, so that it is in the way of the other one.
+preempted=$(submit preempted --nodelist=n1,n2 --partition=low)
+hold runs/preempted || bad "preempted: under way"
+urgent=$(sbatch --parsable --partition=main --nodelist=n1,n2 --nodes=2 --exclusive --output=urgent.log --wrap true)
+expect "preemption: it makes room" within 40 in_state "$urgent" COMPLETED
+expect "preemption: it comes back, and finishes" within 60 in_state "$preempted" COMPLETED
+restarted "$preempted" || bad "preemption: there was one"
 
 for name in "${names[@]}"; do
   if same_run "runs/$name" "calm/$name"; then ok "$name: as if nothing had happened"; else
