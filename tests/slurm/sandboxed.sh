@@ -108,10 +108,10 @@ ranks_of() {
 }
 no_process() { ! kill -0 "$@" 2>/dev/null; }
 no_rank_of() { [[ -z $(ranks_of "$1") ]]; }
-# hold RUN: waits until it has gone some steps, and freezes its ranks there, so that what comes next always finds it
-# on its way. Fails when it was too fast, or never came so far.
+# hold RUN [SECONDS]: waits until it has gone some steps, and freezes its ranks there, so that what comes next always finds it
+# on its way. Fails when it was too fast, or did not come so far in SECONDS (60).
 hold() {
-  within 60 past "$1" 8 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
+  within "${2:-60}" past "$1" 8 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
 }
 let_go() { ranks_of "$1" | xargs -r kill -CONT; }
 

@@ -46,14 +46,18 @@ job=${job%.txt}
 run_of() { echo "six/runs/${names[$1]}"; }
 log_of() { echo "six/slurm/${job}_$1.log"; }
 
-hold "$(run_of 0)" || give_up "limit: under way"
+# Each is held as soon as it is under way, whenever its turn is, and until it is disturbed.
+for k in {0..5}; do { hold "$(run_of "$k")" 150 && touch "held-$k"; } & done
+held() { within 90 test -e "held-$1"; }
+
+held 0 || give_up "limit: under way"
 scontrol update jobid="${job}_0" TimeLimit=1
-hold "$(run_of 1)" || give_up "cancelled: under way"
+held 1 || give_up "cancelled: under way"
 scancel "${job}_1"
 expect "scancel: it saves" within 30 says "$(run_of 1)" '"interrupted"'
 expect "scancel: it stays cancelled" within 20 in_state "${job}_1" CANCELLED
 
-hold "$(run_of 2)" || give_up "node: under way"
+held 2 || give_up "node: under way"
 batch_host=$(field "${job}_2" BatchHost)
 slurm/sandbox/node kill "$batch_host"
 expect "a killed slurmd: Slurm takes the job back" within 60 restarted "${job}_2"
@@ -61,19 +65,19 @@ let_go "$(run_of 2)"
 expect "what it left running ends" within 30 no_rank_of "$(run_of 2)"
 slurm/sandbox/node on "$batch_host"
 
-hold "$(run_of 3)" || give_up "preempted: under way"
+held 3 || give_up "preempted: under way"
 urgent=$(sbatch --parsable --partition=main --nodelist="$(field "${job}_3" NodeList)" --nodes=2 \
   --ntasks-per-node=1 --output=urgent.log --wrap true)
 expect "preemption: it makes room" within 40 in_state "$urgent" COMPLETED
 restarted "${job}_3" || bad "preemption: there was one"
 
-hold "$(run_of 4)" || give_up "full: under way"
+held 4 || give_up "full: under way"
 cat /dev/zero >runs/full/ballast 2>/dev/null
 let_go "$(run_of 4)"
 expect "a full disk: the job fails" within 40 in_state "${job}_4" FAILED
 rm runs/full/ballast
 
-hold "$(run_of 5)" || give_up "lost: under way"
+held 5 || give_up "lost: under way"
 kill -KILL "$(ranks_of "$(run_of 5)" | tail -1)"
 let_go "$(run_of 5)"
 expect "a killed rank: the others end" within 40 no_rank_of "$(run_of 5)"
