@@ -126,6 +126,21 @@ void add_sweep_care(CLI::App& sweep, Action& action) {
   retry->callback([r, &action] { action = [r] { return sweep_retry_command(*r); }; });
 }
 
+// Everything but the file that `sweep` and `scale` take.
+void add_launch_options(CLI::App* c, SweepArgs& a) {
+  add_sets(c, a.sets);
+  c->add_option("--launcher", a.launcher, "local: processes of this machine; slurm: a job array")
+      ->check(CLI::IsMember({"local", "slurm"}))
+      ->capture_default_str();
+  c->add_option("--out", a.out, "Where the runs live; default runs/NAME-OF-FILE");
+  c->add_option("--jobs", a.jobs, "Runs at a time; default: what the file says")
+      ->check(CLI::Range(1, 1 << 20));
+  c->add_flag("--dry-run", a.dry_run, "Print the runs with their cost, memory and time, and exit");
+  c->add_option("--machine", a.machine,
+                "What a dry run plans for (TOML); default: this machine, measured");
+  c->add_flag("--wait", a.wait, "With slurm: show the table until all jobs have ended");
+}
+
 void add_sweep(CLI::App& app, Action& action) {
   CLI::App* c = add_command(app, "sweep", "Run many configs; goes on where an earlier call stopped",
                             "mixspan sweep placement.toml --dry-run\n"
@@ -134,22 +149,23 @@ void add_sweep(CLI::App& app, Action& action) {
                             "  mixspan sweep status runs/placement");
   auto a = std::make_shared<SweepArgs>();
   c->add_option("SWEEP", a->file, "The sweep file (TOML)");
-  add_sets(c, a->sets);
-  c->add_option("--launcher", a->launcher, "local: processes of this machine; slurm: a job array")
-      ->check(CLI::IsMember({"local", "slurm"}))
-      ->capture_default_str();
-  c->add_option("--out", a->out, "Where the sweep lives; default runs/NAME-OF-SWEEP");
-  c->add_option("--jobs", a->jobs, "Runs at a time; default: what the sweep file says")
-      ->check(CLI::Range(1, 1 << 20));
-  c->add_flag("--dry-run", a->dry_run, "Print the runs with their cost, memory and time, and exit");
-  c->add_option("--machine", a->machine,
-                "What a dry run plans for (TOML); default: this machine, measured");
-  c->add_flag("--wait", a->wait, "With slurm: show the table until all jobs have ended");
+  add_launch_options(c, *a);
   c->callback([a, c, &action] {  // comes after that of a subcommand
     if (c->get_subcommands().empty()) action = [a] { return sweep_command(*a); };
   });
   c->require_subcommand(0, 1);
   add_sweep_care(*c, action);
+}
+
+void add_scale(CLI::App& app, Action& action) {
+  CLI::App* c =
+      add_command(app, "scale", "Measure how time and memory grow with the length of a sequence",
+                  "mixspan scale lengths.toml --dry-run\n"
+                  "  mixspan scale lengths.toml");
+  auto a = std::make_shared<SweepArgs>();
+  c->add_option("STUDY", a->file, "The study (TOML): a sweep file with [scale]")->required();
+  add_launch_options(c, *a);
+  c->callback([a, &action] { action = [a] { return scale_command(*a); }; });
 }
 
 void add_info(CLI::App& app, Action& action) {
@@ -282,6 +298,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_exchange(app, action);
   add_report(app, action);
   add_sweep(app, action);
+  add_scale(app, action);
   add_info(app, action);
   try {
     if (argc > 1) refuse_unknown_command(app, argv[1]);

@@ -93,6 +93,8 @@ struct SweepArgs {
   bool wait = false;  ///< with slurm: until all jobs have ended
 };
 ExitCode sweep_command(const SweepArgs&);
+/// The same for a scaling study, with the summary of what is finished (scale.json, scale.csv).
+ExitCode scale_command(const SweepArgs&);
 
 struct SweepStatusArgs {
   std::filesystem::path folder;

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "experiments/cli/commands.h"
+#include "experiments/cli/run_sweep.h"
 #include "experiments/run/lease.h"
 #include "experiments/run/machine.h"
 #include "experiments/run/stop_signal.h"
@@ -113,14 +114,21 @@ bool has_new(const std::vector<SweepRun>& runs, const std::vector<SweepRun>& bef
 
 }  // namespace
 
+fs::path sweep_out(const SweepFile& file, const SweepArgs& a) {
+  return a.out.empty() ? fs::path("runs") / file.name() : a.out;
+}
+
 ExitCode sweep_command(const SweepArgs& a) {
   require(!a.file.empty(),
           "sweep: wanted a sweep file, or status, cancel or retry and the folder of a sweep; see "
           "mixspan sweep --help");
-  const SweepFile file = SweepFile::load(a.file, a.sets);
+  return run_sweep(SweepFile::load(a.file, a.sets), a);
+}
+
+ExitCode run_sweep(const SweepFile& file, const SweepArgs& a) {
   LaunchRecord how{a.launcher, fs::current_path().string(), file.local(), file.slurm()};
   if (a.jobs > 0) (a.launcher == "local" ? how.local.jobs : how.slurm.max_at_once) = a.jobs;
-  const fs::path out = a.out.empty() ? fs::path("runs") / file.name() : a.out;
+  const fs::path out = sweep_out(file, a);
   const LossOf loss = [&](const std::string& name) { return final_eval_loss(out / "runs" / name); };
   std::vector<SweepRun> runs = file.runs(loss);
   if (a.dry_run) return dry_run(file, how, runs, a.machine);

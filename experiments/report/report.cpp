@@ -11,6 +11,7 @@
 #include "experiments/report/figures.h"
 #include "experiments/report/markup.h"
 #include "experiments/report/page.h"
+#include "experiments/report/scale_section.h"
 #include "experiments/report/sections.h"
 
 namespace mixspan {
@@ -30,7 +31,8 @@ bool is_ours(const std::string& name) {
                                            "evaluation-loss.svg",
                                            "training-loss.svg",
                                            "time-over-context.svg",
-                                           "memory-over-context.svg"};
+                                           "memory-over-context.svg",
+                                           "step-time-measured-planned-extrapolated.svg"};
   return std::find(std::begin(kTables), std::end(kTables), name) != std::end(kTables) ||
          std::find(std::begin(kFigures), std::end(kFigures), name) != std::end(kFigures) ||
          (name.starts_with("which-layers-are-full") && name.ends_with(".svg"));
@@ -70,13 +72,20 @@ void write_report(const ReportRequest& request) {
   const Findings study = make_findings(read_runs(request.folder));
   const std::vector<EffectFamily> effects = layer_effects(study);
   const std::vector<ScalingLine> lines = scaling_lines(study);
-  const std::vector<Figure> figures = make_figures(study, effects, lines);
+  std::vector<Figure> figures = make_figures(study, effects, lines);
 
   Page page{title_of(request.folder), lead_html(study), {variants_section(study)}};
   if (!figures.empty()) {
     std::string html;
     for (const Figure& figure : figures) html += figure_html(figure);
     page.sections.push_back({"Figures", html});
+  }
+  if (const fs::path file = request.folder / "scale.json"; fs::exists(file)) {
+    const ScaleSummary scale = read_scale_summary(file);
+    const std::vector<Figure> drawn = scale_figures(scale);
+    // What such a folder is about; the losses of its short runs are not.
+    page.sections.insert(page.sections.begin(), scale_section(scale, drawn));
+    figures.insert(figures.end(), drawn.begin(), drawn.end());
   }
   page.sections.push_back(settings_section(study));
   page.sections.push_back(runs_section(study));

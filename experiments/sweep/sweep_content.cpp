@@ -19,8 +19,11 @@ constexpr const char* kSeed = "train.seed";
 struct Known {
   std::string_view name;
   bool repeated = false;  // [[name]]
+  bool of_scale = false;  // of scaling studies alone
 };
-constexpr std::array<Known, 10> kSections{{{"sweep"},
+constexpr std::array<Known, 12> kSections{{{"sweep"},
+                                           {"scale", false, true},
+                                           {"extrapolate", false, true},
                                            {"base"},
                                            {"set"},
                                            {"grid"},
@@ -31,15 +34,16 @@ constexpr std::array<Known, 10> kSections{{{"sweep"},
                                            {"local"},
                                            {"slurm"}}};
 
-std::string section_names() {
+std::string section_names(SweepKind kind) {
   std::vector<std::string> names;
   for (const Known& k : kSections) {
+    if (k.of_scale && kind != SweepKind::scale) continue;
     names.push_back(k.repeated ? fmt::format("[[{}]]", k.name) : fmt::format("[{}]", k.name));
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-void check_section(const TomlNode& node, const std::string& file) {
+void check_section(const TomlNode& node, const std::string& file, SweepKind kind) {
   const std::string at = place_of(file, node.line, node.key);
   const auto found = std::find_if(kSections.begin(), kSections.end(),
                                   [&](const Known& k) { return k.name == node.key; });
@@ -48,8 +52,10 @@ void check_section(const TomlNode& node, const std::string& file) {
       const bool near = node.key.size() < 100 && edit_distance(node.key, k.name) <= 2;
       require(!near, "{}: unknown section; did you mean {}?", at, k.name);
     }
-    refuse("{}: unknown section; the sections are {}", at, section_names());
+    refuse("{}: unknown section; the sections are {}", at, section_names(kind));
   }
+  require(!found->of_scale || kind == SweepKind::scale,
+          "{}: a section of scaling studies; wanted `mixspan scale`, or none", at);
   const bool table = node.kind == TomlNode::Kind::table;
   if (found->repeated) {
     require(node.of_tables, "{}: wanted [[{}]], a section that may come more than once", at,
@@ -83,6 +89,8 @@ class Reader {
   void read_options();
   void read_base();
   void read_set();
+  void read_beyond();
+  void set_up_measurement();
   void read_axes();
   void add_seeds();
   void read_study_and_filters();
@@ -99,8 +107,8 @@ class Reader {
 };
 
 void Reader::read_options() {
-  ConfigSchema schema = schema_of(c_.options, c_.local, c_.slurm);
-  for (const char* name : {"sweep", "local", "slurm"}) {
+  ConfigSchema schema = schema_of(c_.options, c_.scale, c_.local, c_.slurm);
+  for (const char* name : {"sweep", "scale", "local", "slurm"}) {
     const TomlNode* section = root_.find(name);
     if (section == nullptr) continue;
     for (const TomlEntry& entry : toml_entries(*section, std::string(name) + ".")) {
@@ -223,8 +231,43 @@ void Reader::refuse_sets_of_varied(const std::vector<std::string>& sets) const {
   }
 }
 
+void Reader::read_beyond() {
+  const TomlNode* beyond = root_.find("extrapolate");
+  if (beyond == nullptr) return;
+  c_.beyond = read_grid(*beyond, values_);
+  for (const Axis& axis : c_.beyond) {
+    require(varied_in(axis.keys.front()) != 0, "{}: is not varied; wanted a key of [grid]",
+            place_of(c_.file, axis.line, axis.keys.front()));
+  }
+}
+
+// A run of a scaling study is there to be timed.
+void Reader::set_up_measurement() {
+  if (c_.kind != SweepKind::scale) return;
+  require(!c_.study || c_.study->kind != StudyKind::search,
+          "{}:{}: study.kind: a search has no place in a scaling study; wanted another, or [grid]",
+          c_.file, c_.study ? c_.study->line : 0);
+  const std::vector<std::pair<std::string, std::string>> settings{
+      {"train.steps", std::to_string(c_.scale.warmup_steps + c_.scale.steps)},
+      {"log.every_steps", "1"},
+      {"log.trace", "trace.json"},
+      {"log.tensorboard", "false"},
+      {"data.eval", ""},
+      {"data.eval_fraction", "0"},
+      {"eval.every_steps", "0"},
+      {"eval.rows", "1"},  // synthetic tasks always have some
+      {"checkpoint.every_steps", "0"},
+      {"checkpoint.keep", "1"}};
+  for (const auto& [key, value] : settings) {
+    const int line = varied_in(key);
+    require(line == 0, "{}: a scaling study sets this key itself; wanted it nowhere here",
+            place_of(c_.file, line, key));
+    base_.schema().set(key + "=" + value);
+  }
+}
+
 void Reader::read(const std::vector<std::string>& sets) {
-  for (const TomlNode& node : root_.items) check_section(node, c_.file);
+  for (const TomlNode& node : root_.items) check_section(node, c_.file, c_.kind);
   read_options();
   read_base();
   read_axes();
@@ -232,6 +275,8 @@ void Reader::read(const std::vector<std::string>& sets) {
   refuse_filters_of_search();
   refuse_two_sources();
   read_set();
+  read_beyond();
+  set_up_measurement();
   for (const std::string& assignment : sets) base_.schema().set(assignment);
   refuse_sets_of_varied(sets);
   c_.base = base_.config();
@@ -240,8 +285,9 @@ void Reader::read(const std::vector<std::string>& sets) {
 }  // namespace
 
 SweepContent read_sweep(const std::filesystem::path& path, const std::vector<std::string>& sets,
-                        RunKeys& base) {
+                        SweepKind kind, RunKeys& base) {
   SweepContent content;
+  content.kind = kind;
   content.path = path;
   content.file = base.file();
   content.text = read_config_text(path);

@@ -81,6 +81,32 @@ class Maker {
   RunConfig base_;
 };
 
+/// The product of the sweep's axes with those of [extrapolate] in their places; without what is
+/// run.
+void add_extrapolated(SweepContent& c, RunKeys& base) {
+  std::vector<Axis> axes;
+  const auto shares_key = [](const Axis& a, const Axis& b) {
+    return std::find_first_of(a.keys.begin(), a.keys.end(), b.keys.begin(), b.keys.end()) !=
+           a.keys.end();
+  };
+  for (const Axis& axis : c.axes) {
+    const bool replaced = std::any_of(c.beyond.begin(), c.beyond.end(),
+                                      [&](const Axis& other) { return shares_key(axis, other); });
+    if (!replaced) axes.push_back(axis);
+  }
+  axes.insert(axes.end(), c.beyond.begin(), c.beyond.end());
+  base.config() = c.base;
+  Maker maker(base);
+  for (const Point& values : product(axes, c.file)) {
+    maker.apply(values);
+    SweepRun run = maker.run(values);
+    const bool is_run = std::any_of(c.runs.begin(), c.runs.end(), [&](const SweepRun& other) {
+      return other.config == run.config;
+    });
+    if (!is_run) c.extrapolated.push_back(std::move(run));
+  }
+}
+
 /// The settings of a point together with the study's value, which comes first.
 Point with_study(const KeyValue& study, const Point& values) {
   Point all{study};
@@ -204,10 +230,12 @@ void add_search(const SweepContent& c, const std::vector<GridPoint>& members, Ma
 
 }  // namespace
 
-SweepFile SweepFile::load(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+SweepFile SweepFile::load(const std::filesystem::path& path, const std::vector<std::string>& sets,
+                          SweepKind kind) {
   RunKeys base(one_line(path.string(), 400));
-  auto content = std::make_shared<SweepContent>(read_sweep(path, sets, base));
+  auto content = std::make_shared<SweepContent>(read_sweep(path, sets, kind, base));
   Expander(*content, base).expand();
+  if (!content->beyond.empty()) add_extrapolated(*content, base);
   if (is_search_of(*content)) {
     for (const auto& members : content->searches) check_search(*content, members.front());
   }
@@ -222,6 +250,8 @@ const std::string& SweepFile::text() const { return content_->text; }
 const LocalLaunch& SweepFile::local() const { return content_->local; }
 const SlurmLaunch& SweepFile::slurm() const { return content_->slurm; }
 bool SweepFile::is_search() const { return is_search_of(*content_); }
+const ScaleOptions& SweepFile::scale() const { return content_->scale; }
+const std::vector<SweepRun>& SweepFile::extrapolated() const { return content_->extrapolated; }
 
 std::vector<SweepRun> SweepFile::runs(const LossOf& loss) const {
   if (!is_search()) return content_->runs;

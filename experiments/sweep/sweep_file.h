@@ -17,13 +17,19 @@ namespace mixspan {
 using LossOf = std::function<std::optional<double>(const std::string& name)>;
 
 struct SweepContent;
+struct ScaleOptions;
+
+/// What a file is read as. [scale] and [extrapolate] belong to scaling studies alone.
+enum class SweepKind { sweep, scale };
 
 class SweepFile {
  public:
   /// Throws InputError, one line: FILE:LINE: KEY: what was wanted, what was got. `sets` override
-  /// the base, and come before what the sweep itself varies.
+  /// the base, and come before what the sweep itself varies. The runs of a scaling study are short
+  /// and traced, and evaluate as little as they can.
   static SweepFile load(const std::filesystem::path& path,
-                        const std::vector<std::string>& sets = {});
+                        const std::vector<std::string>& sets = {},
+                        SweepKind kind = SweepKind::sweep);
 
   const std::filesystem::path& path() const;
   const std::string& name() const;  ///< [sweep] name, or the file's, as a folder's
@@ -40,6 +46,10 @@ class SweepFile {
   std::vector<SweepRun> runs(const LossOf& loss) const;
   /// Whether runs() can return more once those it returned are finished.
   bool is_search() const;
+
+  const ScaleOptions& scale() const;
+  /// Of a scaling study: what is to be predicted and not run.
+  const std::vector<SweepRun>& extrapolated() const;
 
  private:
   SweepFile() = default;

@@ -19,7 +19,8 @@ std::string check_name(const ConfigValue& value) {
 
 }  // namespace
 
-ConfigSchema schema_of(SweepOptions& sweep, LocalLaunch& local, SlurmLaunch& slurm) {
+ConfigSchema schema_of(SweepOptions& sweep, ScaleOptions& scale, LocalLaunch& local,
+                       SlurmLaunch& slurm) {
   ConfigSchema schema;
   schema.section("sweep", "What the runs start from.");
   schema.field("name", &sweep.name,
@@ -32,6 +33,13 @@ ConfigSchema schema_of(SweepOptions& sweep, LocalLaunch& local, SlurmLaunch& slu
   schema.field("seeds", &sweep.seeds,
                "train.seed = 1 to this, for every other setting; absent means as the base has it.",
                {.min = 1, .max = 10000});
+  schema.section("scale", "What `mixspan scale` measures of each run.");
+  schema.field("steps", &scale.steps, "Steps that are timed.", {.min = 1, .max = 100000});
+  schema.field("warmup_steps", &scale.warmup_steps, "Steps before them that are not.",
+               {.min = 1, .max = 100000});
+  schema.field("machine", &scale.machine,
+               "A machine file that the predictions are made for; \"\" means the machine that "
+               "writes the summary, measured.");
   describe_launch(schema, local, slurm);
   return schema;
 }

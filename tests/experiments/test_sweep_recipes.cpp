@@ -48,9 +48,10 @@ TEST(SweepRecipes, EveryExampleOfTheDocumentLoads) {
 
 TEST(SweepRecipes, TheReferenceOfTheKeysIsUpToDate) {
   SweepOptions sweep;
+  ScaleOptions scale;
   LocalLaunch local;
   SlurmLaunch slurm;
-  const std::string reference = schema_of(sweep, local, slurm).reference_markdown();
+  const std::string reference = schema_of(sweep, scale, local, slurm).reference_markdown();
   const std::filesystem::path path = kSource / "docs/sweeps.md";
   const std::string text = test::read_file(path), mark = "do not edit. -->\n";
   const std::size_t at = text.find(mark);

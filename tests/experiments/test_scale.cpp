@@ -1,0 +1,161 @@
+// `mixspan scale` as a user runs it: a study of short runs, its summary, its section of the report.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "experiments/report/report.h"
+#include "experiments/sweep/scale_summary.h"
+#include "experiments/sweep/sweep_options.h"
+#include "tests/experiments/sweep_files.h"
+#include "tests/support/program.h"
+
+namespace mixspan {
+namespace {
+
+constexpr const char* kStudy = R"([base.model]
+layers = 2
+width = 32
+heads = 2
+span = "sliding:8"
+[base.data]
+train = "synthetic:recall:distance=32,pairs=4,values=8"
+[base.train]
+batch_tokens = 256
+[grid]
+model.full_layers = ["none", "bottom:1"]
+model.context = [64, 128]
+parallel.cp = [1, 2]
+[[exclude]]
+model.context = 64
+parallel.cp = 2
+[extrapolate]
+model.context = [128, 256]
+[scale]
+warmup_steps = 1
+steps = 2
+)";
+
+class Scale : public testing::Test {
+ protected:
+  Scale() { test::write_file(study, kStudy); }
+  SweepFile load(const std::string& text = kStudy) const {
+    test::write_file(study, text);
+    return SweepFile::load(study, {}, SweepKind::scale);
+  }
+  std::string refused(std::string from, const std::string& to) const {
+    std::string text = kStudy;
+    text.replace(text.find(from), from.size(), to);
+    const std::string message = test::refusal([&] { load(text); });
+    return message.substr(message.find("study.toml"));
+  }
+  const test::ScratchFolder folder{test::memory_folder()};
+  const std::filesystem::path study = folder / "study.toml";
+};
+
+TEST_F(Scale, RunsAreShortAndTraced) {
+  const SweepFile file = load();
+  const std::vector<SweepRun> runs = file.runs([](const std::string&) { return std::nullopt; });
+  ASSERT_EQ(runs.size(), 6u);
+  for (const SweepRun& run : runs) {
+    EXPECT_EQ(run.config.train.steps, 3);
+    EXPECT_EQ(run.config.log.every_steps, 1);
+    EXPECT_EQ(run.config.log.trace, "trace.json");
+  }
+  // 128 with one and two ranks is run; 64 of the grid does not come back.
+  std::set<std::int64_t> contexts;
+  for (const SweepRun& run : file.extrapolated()) contexts.insert(run.config.model.context);
+  EXPECT_EQ(contexts, std::set<std::int64_t>{256});
+  EXPECT_EQ(file.extrapolated().size(), 4u);
+}
+
+TEST_F(Scale, MeasuresFitsExtrapolatesAndReports) {
+  const std::string out = folder / "out";
+  const test::ProgramResult r = test::mixspan({"scale", study, "--out", out});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  for (const char* words :
+       {"plans are for", "seconds per sequence grow as context^", "~ not run"}) {
+    EXPECT_NE(r.out.find(words), std::string::npos) << words << " in " << r.out;
+  }
+  const ScaleSummary s = read_scale_summary(folder / "out/scale.json");
+  ASSERT_EQ(s.rows.size(), 10u);
+  for (const ScaleRow& row : s.rows) {
+    EXPECT_EQ(row.kind,
+              row.context == 256 ? ScaleRow::Kind::extrapolated : ScaleRow::Kind::measured);
+    EXPECT_GT(row.step_ms, 0) << row.run;
+    EXPECT_GT(row.plan_step_ms, 0);
+    if (row.kind != ScaleRow::Kind::measured) continue;
+    EXPECT_LE(row.low_ms, row.step_ms);
+    EXPECT_GE(row.high_ms, row.step_ms);
+    EXPECT_GT(row.memory_bytes, 0);
+    // Two ranks exchange what the layers read of each other; the first holds both ends (zigzag).
+    EXPECT_EQ(row.comm_bytes.cp > 0, row.mesh.find("cp 2") != std::string::npos) << row.run;
+    ASSERT_TRUE(row.parts) << row.run;
+    EXPECT_GT(row.parts->matmul, 0);
+    EXPECT_GT(row.parts->rest, 0);
+    EXPECT_GT(row.parts->short_attention, 0);
+    EXPECT_EQ(row.parts->full_attention > 0, row.variant.find("bottom") != std::string::npos);
+  }
+  // Two lengths on one rank, of two variants: time and memory of each.
+  EXPECT_EQ(s.fits.size(), 4u);
+  EXPECT_EQ(to_json(s), test::read_file(folder / "out/scale.json"));
+  const std::string csv = test::read_file(folder / "out/scale.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 11);
+
+  write_report({folder / "out", folder / "out/report.html"});
+  const std::string page = test::read_file(folder / "out/report.html");
+  for (const char* words : {">Scaling<", "extrapolated", "full attention", "grow as context"}) {
+    EXPECT_NE(page.find(words), std::string::npos) << words;
+  }
+  EXPECT_TRUE(
+      std::filesystem::exists(folder / "out/report/step-time-measured-planned-extrapolated.svg"));
+
+  // Nothing is left to run; the summary is written again.
+  const test::ProgramResult again = test::mixspan({"scale", study, "--out", out});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(read_scale_summary(folder / "out/scale.json").rows[0].step_ms, s.rows[0].step_ms);
+}
+
+TEST_F(Scale, ASummaryBeforeAnythingRanSaysSo) {
+  const ScaleSummary s = summarize(load(), folder / "nowhere",
+                                   MachineFile{.name = "m",
+                                               .ranks_per_node = 8,
+                                               .shared = false,
+                                               .gemm_flops = 1e9,
+                                               .attention_flops = 1e9,
+                                               .memory_bandwidth = 1e9,
+                                               .memory_bytes = 1 << 30,
+                                               .inside = {1, 1e9},
+                                               .between = {1, 1e9}});
+  ASSERT_EQ(s.rows.size(), 6u);  // nothing to extrapolate from
+  for (const ScaleRow& row : s.rows) {
+    EXPECT_EQ(row.kind, ScaleRow::Kind::waiting);
+    EXPECT_TRUE(std::isnan(row.step_ms));
+  }
+  EXPECT_TRUE(s.fits.empty());
+}
+
+TEST_F(Scale, Mistakes) {
+  EXPECT_EQ(refused("steps = 2", "stepz = 2"),
+            "study.toml:21: scale.stepz: unknown key; did you mean scale.steps?");
+  EXPECT_EQ(refused("steps = 2", "steps = 0"),
+            "study.toml:21: scale.steps: wanted a whole number from 1 to 100000, got 0");
+  EXPECT_EQ(refused("parallel.cp = [1, 2]", "parallel.cp = [1, 2]\ntrain.steps = [3, 4]"),
+            "study.toml:14: train.steps: a scaling study sets this key itself; wanted it nowhere "
+            "here");
+  EXPECT_EQ(refused("[extrapolate]\nmodel.context", "[extrapolate]\nmodel.width"),
+            "study.toml:18: model.width: is not varied; wanted a key of [grid]");
+  test::write_file(study, kStudy);
+  const std::string message = test::refusal([&] { SweepFile::load(study); });
+  EXPECT_NE(message.find("extrapolate: a section of scaling studies"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("mixspan scale"), std::string::npos) << message;
+  test::write_file(folder / "scale.json", "{\"machine\": 3}");
+  EXPECT_NE(
+      test::refusal([&] { read_scale_summary(folder / "scale.json"); }).find("scale.json: not"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace mixspan
