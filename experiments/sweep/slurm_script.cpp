@@ -128,14 +128,21 @@ case $code in
   *) [[ $stopped = 1 && $state != failed || $state = interrupted ]] && again=1 ;;
 esac
 ((again)) || exit "$code"
-if scontrol show job "$task" 2>/dev/null | grep -q 'JobState=CANCELLED'; then
-  exit "$code" # somebody wants it to end
-fi
-if ((restart >= max_restarts)); then
+known=$(scontrol show job "$task")
+lease=$folder/runs/$run/lease.json
+if [[ $code = 76 && -e $lease ]] && ! grep -q "\"job_id\": \"$task\"" "$lease"; then
+  echo "== $run: another job writes it now, so this one ends"
+elif ! grep -qE 'JobState=RUNNING|Reason=TimeLimit' <<<"$known"; then
+  # By scancel, say: Slurm would start even that task again, and says COMPLETING of it.
+  echo "== $run: ended by Slurm: $(grep -oE '(JobState|Reason)=[^ ]*' <<<"$known" | paste -sd' ')"
+elif ! grep -qw "Restarts=$restart" <<<"$known"; then
+  # This script outlived the slurmd of a node that Slurm gave up.
+  echo "== $run: Slurm has started this task again already"
+elif ((restart >= max_restarts)); then
   echo "== $run: all $max_restarts restarts are used; \`mixspan sweep retry\` goes on" >&2
-  exit "$code"
+elif scontrol requeue "$task"; then
+  sleep 60 # the requeue ends this script
 fi
-scontrol requeue "$task" && sleep 60 # which ends this script
 exit "$code"
 )sh";
 

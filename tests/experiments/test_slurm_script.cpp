@@ -115,7 +115,6 @@ class SlurmTask : public testing::Test {
     program("scontrol", "echo \"$*\" >>" + said.string() +
                             "\n[[ $1 = requeue ]] && kill $PPID\n[[ $1 = show ]] && cat " +
                             (scratch / "job").string());
-    write_file(scratch / "job", "JobState=RUNNING\n");
     write_file(said, "");
   }
   void program(const std::string& name, const std::string& body) {
@@ -135,7 +134,19 @@ class SlurmTask : public testing::Test {
             "/bin/bash",
             script.string()};
   }
-  ProgramResult run_script(int restart = 0) { return Program(command(restart)).wait(); }
+  // What `scontrol show job` says of the task.
+  void job(const std::string& state, const std::string& reason, int restarts = 0) {
+    write_file(scratch / "job",
+               fmt::format("JobId=79 ArrayJobId=77\n   JobState={} Reason={} Dependency=(null)\n"
+                           "   Requeue=1 Restarts={} BatchFlag=1\n",
+                           state, reason, restarts));
+  }
+  ProgramResult run_script(int restart = 0) {
+    if (!fs::exists(scratch / "job")) job("RUNNING", "None", restart);
+    const ProgramResult result = Program(command(restart)).wait();
+    fs::remove(scratch / "job");
+    return result;
+  }
   bool requeued() const { return read_file(said).find("requeue 77_1") != std::string::npos; }
 
   ScratchFolder scratch{memory_folder()};
@@ -173,14 +184,45 @@ TEST_F(SlurmTask, StopsWhenRestartsAreUsedUp) {
   EXPECT_NE(r.err.find("sweep retry"), std::string::npos) << r.err;
 }
 
-TEST_F(SlurmTask, EndsWhereTheRunFailedOrWasCancelled) {
+TEST_F(SlurmTask, EndsWhereTheRunFailed) {
   program("srun", "exit 1");
   EXPECT_EQ(run_script().exit_code, 1);
   EXPECT_FALSE(requeued());
+}
+
+TEST_F(SlurmTask, EndsWhereItWasCancelled) {
   program("srun", "exit 75");
-  write_file(scratch / "job", "JobState=CANCELLED Reason=None\n");
-  EXPECT_EQ(run_script().exit_code, 75);
+  for (const char* state : {"COMPLETING", "CANCELLED", "PREEMPTED", "REQUEUED"}) {
+    job(state, "None");
+    const ProgramResult r = run_script();
+    EXPECT_EQ(r.exit_code, 75);
+    EXPECT_NE(r.out.find(fmt::format("JobState={} Reason=None", state)), std::string::npos)
+        << r.out;
+    EXPECT_FALSE(requeued()) << state;
+  }
+  job("COMPLETING", "TimeLimit");
+  run_script();
+  EXPECT_TRUE(requeued()) << "the limit came before the run had saved";
+}
+
+TEST_F(SlurmTask, LeavesALaterStartOfItsTaskAlone) {
+  program("srun", "exit 76");
+  job("RUNNING", "None", 3);
+  EXPECT_EQ(run_script(2).exit_code, 76);
   EXPECT_FALSE(requeued());
+}
+
+TEST_F(SlurmTask, LeavesTheRunToTheJobThatTookItOver) {
+  program("srun", "exit 76");
+  const fs::path lease = run_dir / "lease.json";
+  write_file(lease, "{\n  \"job_id\": \"81_0\"\n}\n");
+  const ProgramResult r = run_script();
+  EXPECT_EQ(r.exit_code, 76);
+  EXPECT_NE(r.out.find("another job writes it"), std::string::npos) << r.out;
+  EXPECT_FALSE(requeued());
+  write_file(lease, "{\n  \"job_id\": \"77_1\"\n}\n");
+  run_script();
+  EXPECT_TRUE(requeued()) << "its own, of a rank that was lost";
 }
 
 TEST_F(SlurmTask, BelievesTheRunWhereSrunHidesItsCode) {
@@ -212,6 +254,7 @@ TEST_F(SlurmTask, HandsSignalsOnAsUsr1AndWaits) {
     fs::remove(scratch / "ready");
     program("srun", "trap 'echo got-usr1 >>" + said.string() + "; exit 75' USR1\ntouch " +
                         (scratch / "ready").string() + "\nwhile :; do sleep 0.05; done");
+    job("RUNNING", "None");
     Program task(command());
     while (task.running() && !fs::exists(scratch / "ready")) std::this_thread::yield();
     task.signal(number);
