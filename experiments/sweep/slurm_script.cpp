@@ -98,23 +98,33 @@ echo "== $run: job $task, restart $restart, on $SLURM_JOB_NODELIST"
 
 # Ranks are tasks of srun, in the background so that this shell can take signals. A signal becomes
 # USR1, which srun hands on to all ranks: the run saves a checkpoint and ends with 75.
-signalled=0
-trap 'signalled=1; kill -USR1 "$step" 2>/dev/null' USR1 TERM
-srun @SRUN@ "$mixspan" train "$folder/configs/$run.toml" --run-dir "$folder/runs/$run" &
-step=$!
 stopped=0
-while :; do
-  signalled=0
-  wait "$step"
-  code=$?
-  ((signalled)) || break # a signal ends wait, not srun
-  stopped=1
-done
-trap - USR1 TERM
-echo "== $run: srun ended with $code"
+run_step() {
+  local signalled=0
+  trap 'signalled=1; kill -USR1 "$step" 2>/dev/null' USR1 TERM
+  srun @SRUN@ "$mixspan" train "$folder/configs/$run.toml" --run-dir "$folder/runs/$run" &
+  step=$!
+  while :; do
+    signalled=0
+    wait "$step"
+    code=$?
+    ((signalled)) || break # a signal ends wait, not srun
+    stopped=1
+  done
+  trap - USR1 TERM
+  echo "== $run: srun ended with $code"
+  status_after=$(cat "$status_file" 2>/dev/null)
+}
+run_step
+# A node that lost power keeps the socket of the step, and cannot start one of that number again
+# (Slurm 22.05). The next step has another number.
+if ((restart > 0 && !stopped)) && [[ $code != [0-2] && $code != 7[56] ]] &&
+  [[ $status_after = "$status_before" ]]; then
+  echo "== $run: did not begin; once more"
+  run_step
+fi
 
 # What the run says of its end, "interrupted" for example, if it said anything since this job began.
-status_after=$(cat "$status_file" 2>/dev/null)
 state=$(sed -n 's/.*"state": "\([a-z]*\)".*/\1/p' <<<"$status_after")
 [[ $status_after = "$status_before" ]] && state=unchanged-$state
 

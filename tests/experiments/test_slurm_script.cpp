@@ -205,6 +205,17 @@ TEST_F(SlurmTask, EndsWhereItWasCancelled) {
   EXPECT_TRUE(requeued()) << "the limit came before the run had saved";
 }
 
+TEST_F(SlurmTask, StartsAStepOnceMoreThatDidNotBegin) {
+  const std::string count = (scratch / "steps").string();
+  program("srun", "echo >>" + count + "; [[ $(wc -l <" + count + ") = 3 ]] || exit 137");
+  EXPECT_EQ(run_script(0).exit_code, 137) << "no node was lost yet";
+  EXPECT_EQ(read_file(count), "\n");
+  EXPECT_EQ(run_script(1).exit_code, 0);
+  EXPECT_EQ(read_file(count), "\n\n\n");
+  EXPECT_EQ(run_script(1).exit_code, 137) << "once more, not twice";
+  EXPECT_EQ(read_file(count), "\n\n\n\n\n");
+}
+
 TEST_F(SlurmTask, LeavesALaterStartOfItsTaskAlone) {
   program("srun", "exit 76");
   job("RUNNING", "None", 3);
