@@ -5,19 +5,28 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 failures=0
 
-# begin: a sandbox of its own, or exit 77 (skipped) with the reason. The working directory is then $work, laid out as
-# the scripts of slurm/ want it; $work/runs/full is a disk of its own.
+# begin: the working directory becomes $work, laid out as the scripts of slurm/ want it. The sandbox and the small disk
+# runs/full are those of the test that MIXSPAN_TEST_CLUSTER names, or its own.
 begin() {
-  local answer status=0
   trap end EXIT
   trap 'exit 1' INT TERM
-  export SLURM_SANDBOX_DIR=$work/slurm-sandbox
-  cd "$work" && ln -s "$root/slurm" slurm && ln -s "$mixspan" mixspan && mkdir -p configs runs/full || exit 1
+  cd "$work" && ln -s "$root/slurm" slurm && ln -s "$mixspan" mixspan && mkdir -p configs runs || exit 1
+  if [[ -z ${MIXSPAN_TEST_CLUSTER:-} ]]; then start_cluster; fi
+  ln -s "${MIXSPAN_TEST_CLUSTER:-$work}/small-disk" runs/full
+  # More ranks than processors: they must not spin while they wait for each other.
+  export OMPI_MCA_mpi_yield_when_idle=1
+}
+
+# Exit 77 (skipped), with the reason, where none can be made.
+start_cluster() {
+  local answer status=0
   # Here and not later: nodes see what was mounted before they boot.
-  if [[ $(id -u) == 0 ]] && ! mount -t tmpfs -o size=64m tmpfs runs/full; then
+  mkdir small-disk
+  if [[ $(id -u) == 0 ]] && ! mount -t tmpfs -o size=64m tmpfs small-disk; then
     echo "skipped: no file system can be mounted here"
     exit 77
   fi
+  export SLURM_SANDBOX_DIR=$work/slurm-sandbox SLURM_SANDBOX_NODES=14
   answer=$(slurm/sandbox/up 2>&1) || status=$?
   if [[ $status != 0 ]]; then
     echo "${answer}"
@@ -25,13 +34,13 @@ begin() {
     exit 1
   fi
   eval "$answer"
-  # More ranks than processors: they must not spin while they wait for each other.
-  export OMPI_MCA_mpi_yield_when_idle=1
 }
 
 end() {
-  slurm/sandbox/down
-  cd / && umount "$work/runs/full" 2>/dev/null
+  if [[ -z ${MIXSPAN_TEST_CLUSTER:-} || $MIXSPAN_TEST_CLUSTER == "$work" ]]; then
+    slurm/sandbox/down
+    cd / && umount "$work/small-disk" 2>/dev/null
+  fi
   if [[ $failures -gt 0 && -n ${MIXSPAN_TEST_KEEP:-} ]]; then
     echo "kept: $work"
   else
@@ -79,7 +88,7 @@ batch_tokens = 256
 every_steps = 1
 tensorboard = false
 [checkpoint]
-every_steps = 5
+every_steps = 10
 [eval]
 every_steps = 20
 rows = 8
@@ -106,12 +115,21 @@ ranks_of() {
     [[ $(readlink "/proc/$pid/exe") == "$mixspan" ]] && echo "$pid"
   done
 }
+# told_to_save RUN: USR1 waits for its held ranks.
+told_to_save() {
+  local pid pending
+  for pid in $(ranks_of "$1"); do
+    pending=$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$pid/status" 2>/dev/null)
+    (((16#${pending:-0}) & 1 << 9)) && return
+  done
+  return 1
+}
 no_process() { ! kill -0 "$@" 2>/dev/null; }
 no_rank_of() { [[ -z $(ranks_of "$1") ]]; }
-# hold RUN [SECONDS]: waits until it has gone some steps, and freezes its ranks there, so that what comes next always finds it
-# on its way. Fails when it was too fast, or did not come so far in SECONDS (60).
+# hold RUN [SECONDS]: waits until it has a checkpoint and some steps more, and freezes its ranks there, so that what
+# comes next always finds it on its way. Fails when it was too fast, or did not come so far in SECONDS (120).
 hold() {
-  within "${2:-60}" past "$1" 8 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
+  within "${2:-120}" past "$1" 12 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
 }
 let_go() { ranks_of "$1" | xargs -r kill -CONT; }
 
