@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
 #include <regex>
 
 #include "core/durable_file.h"
+#include "experiments/cost/flops.h"
 #include "experiments/sweep/sweep_options.h"
 #include "tests/experiments/sweep_files.h"
 
@@ -26,6 +28,26 @@ TEST(SweepRecipes, LoadWithTheirRuns) {
     const auto path = kSource / "experiments/recipes/sweeps" / (std::string(name) + ".toml");
     EXPECT_EQ(runs_of(SweepFile::load(path)), static_cast<std::size_t>(runs)) << name;
   }
+}
+
+// Attention of the masformer study in per cent of all full, by its number of full layers: 24
+// layers, 8192 tokens, blocks of 1024.
+TEST(SweepRecipes, TheMasformerStudyHasItsRunsAtTheirCost) {
+  const std::map<std::string, double> want = {{"2", 19.8},   {"4", 27.1},  {"6", 34.4},
+                                              {"8", 41.7},   {"12", 56.3}, {"none", 12.5},
+                                              {"all", 100.0}};
+  const SweepFile study = SweepFile::load(kSource / "experiments/recipes/masformer/study.toml");
+  std::map<std::string, int> runs;
+  for (const SweepRun& run : study.runs([](const std::string&) { return std::nullopt; })) {
+    const std::string& placement = run.config.model.full_layers;
+    const std::string count = placement.substr(placement.find(':') + 1);
+    ++runs[count];
+    ASSERT_TRUE(want.contains(count)) << run.name;
+    EXPECT_NEAR(100 * attention_share(run.config.model), want.at(count), 0.05) << run.name;
+    EXPECT_EQ(run.config.parallel.ranks(), study.slurm().nodes * study.slurm().tasks_per_node);
+  }
+  EXPECT_EQ(runs, (std::map<std::string, int>{
+                      {"2", 4}, {"4", 4}, {"6", 4}, {"8", 4}, {"12", 4}, {"none", 1}, {"all", 1}}));
 }
 
 TEST(SweepRecipes, EveryExampleOfTheDocumentLoads) {
