@@ -14,11 +14,12 @@ not_run=(
   "scripts/quickstart|installs packages and builds; scripts/fresh_machine runs it, on an empty machine"
   "scripts/test|runs this test"
 )
-# Long ones: Ctrl-C as soon as they listen to it, then status 75 and a checkpoint after the first step.
+# Long ones: Ctrl-C as soon as they listen to it, then status 75, of a run with a checkpoint after the first step.
 interrupted=(
   "./mixspan train my.toml --run-dir runs/mine"
   "./mixspan train my.toml --run-dir runs/sliding --set model.full_layers=none"
   "./mixspan train my.toml --ranks 4 --set parallel.cp=4"
+  "./mixspan sweep where.toml"
 )
 
 work=$(mktemp -d)
