@@ -6,7 +6,7 @@ mixspan=$(realpath "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/sandboxed.sh"
 begin
-export MIXSPAN_TEST_CLUSTER=$work
+export MIXSPAN_TEST_CLUSTER=$work # of sandboxed.sh
 "$here/scripts.sh" "$mixspan" >scripts.out 2>&1 &
 scripts=$!
 "$here/sweep.sh" "$mixspan" || failures=1

@@ -91,9 +91,8 @@ expect "what was cancelled or failed, and nothing else" test "$others" == \
   "$(printf '%s\n' "${names[2]}" "${names[4]}" "${names[5]}")"
 
 expect "a killed slurmd: Slurm takes the job back" within 90 restarted "${job}_0"
+# What still lives on the node that Slurm gave up must not touch the run, which is compared below.
 kill -CONT $old_ranks 2>/dev/null
-expect "what it left running ends" within 60 no_process $old_ranks
-slurm/sandbox/node on "$batch_host"
 expect "the time limit: it is told" within 90 test -e told
 expect "the time limit: saved and queued again" within 60 restarted "${job}_1"
 wait # for both sweeps
