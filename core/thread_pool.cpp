@@ -1,11 +1,9 @@
 #include "core/thread_pool.h"
 
-#include <pthread.h>
 #include <sched.h>
 
-#include <csignal>
-
 #include "core/error.h"
+#include "core/stop_signals.h"
 
 namespace mixspan {
 
@@ -19,15 +17,6 @@ void pause_cpu() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
-}
-
-// A handler here would run on the worker's own stack, below whose end the matrix library keeps data
-// of its own; the thread that started the run has another stack for it (StopSignal).
-void leave_signals_to_others() {
-  sigset_t stops;
-  sigemptyset(&stops);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&stops, signal);
-  pthread_sigmask(SIG_BLOCK, &stops, nullptr);
 }
 }  // namespace
 
@@ -95,7 +84,7 @@ void ThreadPool::work(int worker) {
 }
 
 void ThreadPool::worker_loop(int worker) {
-  leave_signals_to_others();
+  leave_stop_signals_to_others();
   std::uint64_t seen = 0;
   for (;;) {
     for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen;

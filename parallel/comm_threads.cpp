@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/stop_signals.h"
 #include "parallel/comm_group.h"
 #include "parallel/thread_ranks.h"
 
@@ -192,6 +193,7 @@ void run_thread_ranks(int ranks, const ThreadRankOptions& options,
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
+      leave_stop_signals_to_others();
       try {
         body(make_world_communicator(std::make_unique<ThreadLink>(world, rank),
                                      options.timeout_seconds));

@@ -38,11 +38,13 @@ StopSignal::StopSignal() {
   note.sa_handler = note_signal;
   note.sa_flags = SA_RESTART | SA_ONSTACK;  // reads and writes under way must not fail
   sigemptyset(&note.sa_mask);
-  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &note, &before_[i]);
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i)
+    sigaction(kStopSignals[i], &note, &before_[i]);
 }
 
 StopSignal::~StopSignal() {
-  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i)
+    sigaction(kStopSignals[i], &before_[i], nullptr);
   sigaltstack(&stack_before_, nullptr);
   one_lives = false;
 }

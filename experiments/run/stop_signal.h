@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/stop_signals.h"
+
 namespace mixspan {
 
 /// While one lives, SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 are noted instead of ending the process; a
@@ -16,7 +18,8 @@ namespace mixspan {
 /// The thread that makes it (and must destroy it) handles signals on a stack of their own: matrix
 /// products of oneDNN move the stack pointer into memory of the heap, and what a handler pushes
 /// there would overwrite what lies below. The kernel prefers a process's first thread, so that is
-/// the one that must make it where it computes.
+/// the one that must make it where it computes. Other threads that compute leave these signals to
+/// it (core/stop_signals.h).
 class StopSignal {
  public:
   StopSignal();
@@ -28,8 +31,7 @@ class StopSignal {
   int requested() const;
 
  private:
-  static constexpr std::array<int, 4> kSignals{SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
-  std::array<struct sigaction, kSignals.size()> before_{};
+  std::array<struct sigaction, kStopSignals.size()> before_{};
   std::vector<std::byte> stack_;
   stack_t stack_before_{};
 };
