@@ -8,16 +8,28 @@
 
 namespace mixspan {
 
+namespace {
+
+// --machine comes before what the study says, which is beside it.
+std::filesystem::path machine_file(const SweepFile& study, const SweepArgs& a) {
+  if (!a.machine.empty() || study.scale().machine.empty()) return a.machine;
+  return study.path().parent_path() / study.scale().machine;
+}
+
+}  // namespace
+
 ExitCode scale_command(const SweepArgs& a) {
   const SweepFile study = SweepFile::load(a.file, a.sets, SweepKind::scale);
-  const std::string& given = study.scale().machine;
-  std::optional<MachineFile> machine;
-  if (!given.empty()) machine = load_machine_file(given);
-  const ExitCode code = run_sweep(study, a);
-  if (a.dry_run) return code;
-  if (!machine) machine = measure_machine(Machine().exec());
+  SweepArgs arguments = a;
+  arguments.machine = machine_file(study, a);
+  if (a.dry_run) return run_sweep(study, arguments);
+  // The plan comes first: what cannot be planned is refused before anything runs.
+  ScalePlan plan =
+      plan_scale(study, arguments.machine.empty() ? measure_machine(Machine().exec())
+                                                  : load_machine_file(arguments.machine));
+  const ExitCode code = run_sweep(study, arguments);
   const std::filesystem::path out = sweep_out(study, a);
-  const ScaleSummary summary = summarize(study, out / "runs", *machine);
+  const ScaleSummary summary = summarize(std::move(plan), out / "runs");
   replace_file(out / "scale.json", to_json(summary));
   replace_file(out / "scale.csv", to_csv(summary));
   fmt::print("{}everything is in {}; figures: mixspan report {}\n", to_text(summary), out.string(),

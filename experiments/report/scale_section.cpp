@@ -78,16 +78,19 @@ void add_variant(const ScaleSummary& s, const std::string& variant, const std::s
   chart.series.push_back(std::move(measured));
 }
 
-std::string cell(const std::string& text) { return "<td>" + escaped(text) + "</td>"; }
-
 std::string number(double value, const char* unit = "") {
   if (!std::isfinite(value)) return "<td data-v=\"\">–</td>";
   return fmt::format("<td data-v=\"{}\">{:.{}f}{}</td>", value, value, value < 100 ? 1 : 0, unit);
 }
 
-std::string bytes(std::int64_t value) {
-  if (value == 0) return "<td data-v=\"\">–</td>";
-  return fmt::format("<td data-v=\"{}\">{}</td>", value, human_bytes(value));
+std::string bytes(const std::optional<std::int64_t>& value) {
+  if (!value) return "<td data-v=\"\">–</td>";
+  return fmt::format("<td data-v=\"{}\">{}</td>", *value, human_bytes(*value));
+}
+
+std::optional<std::int64_t> sent_in_all(const ScaleRow& row) {
+  if (!row.comm_bytes) return std::nullopt;
+  return row.comm_bytes->dp + row.comm_bytes->cp + row.comm_bytes->tp;
 }
 
 std::string parts_of(const ScaleRow& row) {
@@ -103,16 +106,15 @@ std::string parts_of(const ScaleRow& row) {
 }
 
 std::string row_html(const ScaleRow& row) {
-  const std::string kind(row.kind == Kind::waiting ? "not run yet" : name_of(row.kind));
+  std::string kind(row.kind == Kind::waiting ? "not run yet" : name_of(row.kind));
+  if (!row.of_variant) kind += " by all runs";
   return "<tr><td class=\"x\">" + escaped(label_of(row.variant)) + "</td>" +
          fmt::format("<td data-v=\"{}\">{}</td>", row.context, row.context) + "<td class=\"x\">" +
          escaped(row.mesh) + "</td><td class=\"x\">" + kind + "</td>" + number(row.step_ms) +
          number(row.low_ms) + number(row.high_ms) + number(row.plan_step_ms) +
-         (row.tokens_per_s > 0 ? number(row.tokens_per_s) : cell("–")) +
-         (row.mfu ? number(100 * *row.mfu, "&#8201;%") : cell("–")) + bytes(row.memory_bytes) +
-         bytes(row.plan_memory_bytes) +
-         bytes(row.comm_bytes.dp + row.comm_bytes.cp + row.comm_bytes.tp) + parts_of(row) +
-         "</tr>\n";
+         number(row.tokens_per_s) + number(row.mfu ? 100 * *row.mfu : std::nan(""), "&#8201;%") +
+         bytes(row.memory_bytes) + bytes(row.plan_memory_bytes) + bytes(sent_in_all(row)) +
+         parts_of(row) + "</tr>\n";
 }
 
 std::string head_html() {

@@ -294,16 +294,18 @@ void Run::finish(std::int64_t step) {
   write_trace();
   const std::vector<StepTraffic::Axis> traffic = traffic_.totals();
   if (!dir_) return;
-  const RunResult result{
-      step,
-      last_loss_.data<double>()[0],
-      last_eval_,
-      seconds_since(begin_),
-      trainer_.activations().high_water_bytes(),
-      machine_.scratch().high_water_bytes(),
-      layers_,
-      traffic,
-      machine_.tracer() ? machine_.tracer()->totals("step", 1) : std::vector<Tracer::Total>{}};
+  const RunResult result{step,
+                         last_loss_.data<double>()[0],
+                         last_eval_,
+                         seconds_since(begin_),
+                         trainer_.activations().high_water_bytes(),
+                         machine_.scratch().high_water_bytes(),
+                         layers_,
+                         traffic,
+                         machine_.tracer()
+                             ? machine_.tracer()->totals(
+                                   "step", static_cast<std::size_t>(config_.log.trace_warmup_steps))
+                             : std::vector<Tracer::Total>{}};
   dir_->write_result(to_json(config_, trainer_, result));
   say(fmt::format("finished: {} steps in {}; everything is in {}", step,
                   human_duration(seconds_since(begin_)), run_dir_.string()));

@@ -170,6 +170,10 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
   schema.field("tensorboard", &c.log.tensorboard, "Whether to write TensorBoard event files.");
   schema.field("trace", &c.log.trace,
                "File in the run directory for a Chrome trace of the first steps; \"\" means none.");
+  schema.field(
+      "trace_warmup_steps", &c.log.trace_warmup_steps,
+      "Traced steps that are left out where result.json says what a step's time was spent on.",
+      {.min = 0, .max = 1000000});
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ struct RunConfig {
   struct Log {
     std::int64_t every_steps = 10;
     bool tensorboard = true;
-    std::string trace;  ///< a Chrome trace is written here; "": no tracing
+    std::string trace;                    ///< a Chrome trace is written here; "": no tracing
+    std::int64_t trace_warmup_steps = 1;  ///< that the times in result.json leave out
     friend bool operator==(const Log&, const Log&) = default;
   };
 

@@ -28,7 +28,8 @@ struct RunResult {
   std::size_t activation_bytes = 0, scratch_bytes = 0;  ///< most, on the first rank
   std::vector<LayerTraffic> layers;        ///< of the first rank, in its first step since then
   std::vector<StepTraffic::Axis> traffic;  ///< of the steps since then
-  /// Where the time of the steps that were traced went, but for the first; of the first rank.
+  /// Where the time of the steps that were traced went, after log.trace_warmup_steps; of the first
+  /// rank.
   std::vector<Tracer::Total> time;
 };
 /// What result.json holds. "transports": of each layer, and why; "traffic": bytes that all ranks

@@ -1,4 +1,5 @@
 // scale.json: a ScaleSummary on disk.
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
@@ -53,11 +54,12 @@ Json json_of(const ScaleRow& r) {
           {"plan_step_ms", r.plan_step_ms},
           {"tokens_per_s", r.tokens_per_s},
           {"mfu", r.mfu ? Json(*r.mfu) : Json(nullptr)},
-          {"memory_bytes", r.memory_bytes},
+          {"memory_bytes", r.memory_bytes ? Json(*r.memory_bytes) : Json(nullptr)},
           {"plan_memory_bytes", r.plan_memory_bytes},
-          {"comm_bytes", json_of(r.comm_bytes)},
+          {"comm_bytes", r.comm_bytes ? json_of(*r.comm_bytes) : Json(nullptr)},
           {"plan_comm_bytes", json_of(r.plan_comm_bytes)},
-          {"step_seconds", r.parts ? json_of(*r.parts) : Json(nullptr)}};
+          {"step_seconds", r.parts ? json_of(*r.parts) : Json(nullptr)},
+          {"corrected_by", r.of_variant ? "runs of the variant" : "all runs"}};
 }
 
 ScaleRow row_of(const Json& j) {
@@ -66,33 +68,35 @@ ScaleRow row_of(const Json& j) {
   r.variant = j.at("variant").get<std::string>();
   r.mesh = j.at("mesh").get<std::string>();
   r.context = j.at("context").get<std::int64_t>();
-  for (const ScaleRow::Kind kind : kKinds) {
-    if (j.at("kind") == name_of(kind)) r.kind = kind;
-  }
+  const auto kind = std::find_if(kKinds.begin(), kKinds.end(),
+                                 [&](ScaleRow::Kind k) { return j.at("kind") == name_of(k); });
+  require(kind != kKinds.end(), "\"kind\" is {}", j.at("kind").dump());
+  r.kind = *kind;
   r.step_ms = number(j.at("step_ms"));
   r.low_ms = number(j.at("low_ms"));
   r.high_ms = number(j.at("high_ms"));
   r.plan_step_ms = number(j.at("plan_step_ms"));
   r.tokens_per_s = number(j.at("tokens_per_s"));
   if (!j.at("mfu").is_null()) r.mfu = number(j.at("mfu"));
-  r.memory_bytes = j.at("memory_bytes").get<std::int64_t>();
+  if (!j.at("memory_bytes").is_null()) r.memory_bytes = j.at("memory_bytes").get<std::int64_t>();
   r.plan_memory_bytes = j.at("plan_memory_bytes").get<std::int64_t>();
-  r.comm_bytes = bytes_of(j.at("comm_bytes"));
+  if (!j.at("comm_bytes").is_null()) r.comm_bytes = bytes_of(j.at("comm_bytes"));
   r.plan_comm_bytes = bytes_of(j.at("plan_comm_bytes"));
   if (!j.at("step_seconds").is_null()) r.parts = parts_of(j.at("step_seconds"));
+  r.of_variant = j.at("corrected_by") != "all runs";
   return r;
 }
 
 Json json_of(const GrowthFit& f) {
   return {{"variant", f.variant},  {"quantity", f.quantity},  {"exponent", f.exponent.value},
-          {"low", f.exponent.low}, {"high", f.exponent.high}, {"lengths", f.exponent.n}};
+          {"low", f.exponent.low}, {"high", f.exponent.high}, {"runs", f.exponent.n}};
 }
 
 GrowthFit fit_of(const Json& j) {
   return {j.at("variant").get<std::string>(),
           j.at("quantity").get<std::string>(),
           {number(j.at("exponent")), number(j.at("low")), number(j.at("high")),
-           j.at("lengths").get<std::int64_t>()}};
+           j.at("runs").get<std::int64_t>()}};
 }
 
 }  // namespace
@@ -116,6 +120,8 @@ ScaleSummary read_scale_summary(const std::filesystem::path& file) {
     for (const Json& row : all.at("rows")) s.rows.push_back(row_of(row));
     for (const Json& fit : all.at("growth")) s.fits.push_back(fit_of(fit));
     return s;
+  } catch (const InputError& e) {
+    refuse("{}: not the summary of a scaling study: {}", file.string(), e.what());
   } catch (const Json::exception& e) {
     refuse("{}: not the summary of a scaling study: {}", file.string(), e.what());
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -85,23 +86,53 @@ std::optional<Measured> measure_of(const std::filesystem::path& run_dir, std::in
   return m;
 }
 
-Predicted predict(const RunConfig& config, const MachineFile& machine) {
+Predicted predict_step(const RunConfig& config, const MachineFile& machine) {
   const RunPlan plan = make_plan({config.model, config.parallel, config.step_shape(), machine});
-  return {plan.time.total() * 1e3,
-          plan.tokens_per_s,
-          plan.memory.total(),
-          {plan.bytes.dp, plan.bytes.cp, plan.bytes.tp}};
+  return {
+      plan.time.total() * 1e3, plan.memory.total(), {plan.bytes.dp, plan.bytes.cp, plan.bytes.tp}};
 }
 
-std::string variant_of(const SweepRun& run) {
-  std::string text;
-  for (const Setting& s : run.settings) {
-    if (s.key == "model.context" || s.key == "train.batch_tokens" || s.key == "train.micro_rows") {
-      continue;
-    }
-    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", s.key, s.value);
+namespace {
+
+const Setting* setting_of(const SweepRun& run, std::string_view key) {
+  const auto found = std::find_if(run.settings.begin(), run.settings.end(),
+                                  [&](const Setting& s) { return s.key == key; });
+  return found == run.settings.end() ? nullptr : &*found;
+}
+
+// Whether points of one context have one value of `key`.
+bool follows_from_context(std::string_view key, const std::vector<ScalePoint*>& points) {
+  std::map<std::int64_t, std::string> values;
+  for (const ScalePoint* p : points) {
+    const Setting* setting = setting_of(p->run, key);
+    const std::string value = setting == nullptr ? "" : setting->value;
+    const auto [known, is_new] = values.try_emplace(p->run.config.model.context, value);
+    if (!is_new && known->second != value) return false;
   }
-  return text.empty() ? "base" : text;
+  return true;
+}
+
+}  // namespace
+
+void name_variants(std::vector<ScalePoint*> points) {
+  RunConfig any;
+  const ConfigSchema schema = schema_of(any);
+  std::vector<std::string> keys;
+  for (const ConfigSchema::Field& field : schema.fields()) {
+    const std::string key = field.key();
+    const bool rows = key == "train.batch_tokens" || key == "train.micro_rows";
+    if (key == "model.context" || (rows && follows_from_context(key, points))) continue;
+    keys.push_back(key);
+  }
+  for (ScalePoint* p : points) {
+    p->variant.clear();
+    for (const std::string& key : keys) {
+      const Setting* s = setting_of(p->run, key);
+      if (s == nullptr) continue;
+      p->variant += fmt::format("{}{}={}", p->variant.empty() ? "" : ", ", key, s->value);
+    }
+    if (p->variant.empty()) p->variant = "base";
+  }
 }
 
 }  // namespace mixspan

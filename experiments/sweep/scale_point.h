@@ -33,14 +33,14 @@ struct Measured {
 };
 
 struct Predicted {
-  double step_ms = 0, tokens_per_s = 0;
+  double step_ms = 0;
   std::int64_t memory_bytes = 0;  ///< of a rank
   CommBytes comm_bytes;           ///< of the rank that sends most
 };
 
 struct ScalePoint {
   SweepRun run;
-  std::string variant;  ///< see variant_of()
+  std::string variant;  ///< see name_variants()
   Predicted plan;
   std::optional<Measured> measured;  ///< empty: not run, or not finished
 };
@@ -50,10 +50,11 @@ struct ScalePoint {
 std::optional<Measured> measure_of(const std::filesystem::path& run_dir, std::int64_t warmup);
 
 /// config.model.vocab is known. Throws InputError where the mesh is not possible.
-Predicted predict(const RunConfig& config, const MachineFile& machine);
+Predicted predict_step(const RunConfig& config, const MachineFile& machine);
 
-/// The run's settings, "key=value, key=value", but for its context and what follows from that, the
-/// sequences of a step; "base" where there are no others.
-std::string variant_of(const SweepRun& run);
+/// Gives each point its variant: its run's settings in the config's order, "key=value, key=value",
+/// but for the context; "base" where there are no others. Sequences of a step and of a micro-batch
+/// are left out too where they follow from the context.
+void name_variants(std::vector<ScalePoint*> points);
 
 }  // namespace mixspan

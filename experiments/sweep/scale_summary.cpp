@@ -1,9 +1,7 @@
 #include "experiments/sweep/scale_summary.h"
 
-#include <cmath>
 #include <limits>
 #include <map>
-#include <utility>
 
 #include "core/error.h"
 #include "data/loader.h"
@@ -15,31 +13,30 @@ namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-/// Vocabularies of data, each looked up once.
+/// Vocabularies of data, each looked up once, with the shortest rows that the study reads of it.
 class Vocabularies {
  public:
-  RunConfig with_vocab(RunConfig config) {
-    if (config.model.vocab != 0) return config;
-    const auto [found, is_new] = known_.try_emplace({config.data.train, config.model.context});
-    if (is_new) {
-      found->second = open_training(config.data, config.model.context, 0)->vocab_size();
+  explicit Vocabularies(const std::vector<ScalePoint*>& points) {
+    for (const ScalePoint* p : points) {
+      const RunConfig& c = p->run.config;
+      const auto [found, is_new] = shortest_.try_emplace(c.data.train, &c);
+      if (!is_new && c.model.context < found->second->model.context) found->second = &c;
     }
-    config.model.vocab = found->second;
-    return config;
+  }
+  std::int64_t of(const RunConfig& config) {
+    if (config.model.vocab != 0) return config.model.vocab;
+    const auto [found, is_new] = known_.try_emplace(config.data.train);
+    if (is_new) {
+      const RunConfig& c = *shortest_.at(config.data.train);
+      found->second = open_training(c.data, c.model.context, 0)->vocab_size();
+    }
+    return found->second;
   }
 
  private:
-  std::map<std::pair<std::string, std::int64_t>, std::int64_t> known_;
+  std::map<std::string, const RunConfig*> shortest_;
+  std::map<std::string, std::int64_t> known_;
 };
-
-ScalePoint point_of(const SweepRun& run, const MachineFile& machine, Vocabularies& vocabularies) {
-  ScalePoint point;
-  point.run = run;
-  point.run.config = vocabularies.with_vocab(run.config);
-  point.variant = variant_of(run);
-  point.plan = predict(point.run.config, machine);
-  return point;
-}
 
 ScaleRow planned_row(const ScalePoint& p) {
   ScaleRow row;
@@ -47,7 +44,7 @@ ScaleRow planned_row(const ScalePoint& p) {
   row.variant = p.variant;
   row.mesh = p.run.config.parallel.str();
   row.context = p.run.config.model.context;
-  row.step_ms = row.low_ms = row.high_ms = kUnknown;
+  row.step_ms = row.low_ms = row.high_ms = row.tokens_per_s = kUnknown;
   row.plan_step_ms = p.plan.step_ms;
   row.plan_memory_bytes = p.plan.memory_bytes;
   row.plan_comm_bytes = p.plan.comm_bytes;
@@ -73,7 +70,8 @@ ScaleRow row_of(const ScalePoint& p) {
 ScaleRow extrapolated_row(const ScalePoint& p, const std::vector<ScalePoint>& points) {
   ScaleRow row = planned_row(p);
   row.kind = ScaleRow::Kind::extrapolated;
-  const Estimate step = extrapolate(p, points).step_ms;
+  const auto [step, of_variant] = extrapolate(p, points);
+  row.of_variant = of_variant;
   row.step_ms = step.value;
   row.low_ms = step.low;
   row.high_ms = step.high;
@@ -95,21 +93,36 @@ std::string_view name_of(ScaleRow::Kind kind) {
   return "?";
 }
 
-ScaleSummary summarize(const SweepFile& study, const std::filesystem::path& runs,
-                       const MachineFile& machine) {
-  Vocabularies vocabularies;
-  std::vector<ScalePoint> points;
-  bool any = false;
+ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine) {
+  ScalePlan plan{machine.name, study.scale().warmup_steps, {}, {}};
   for (const SweepRun& run : study.runs([](const std::string&) { return std::nullopt; })) {
-    points.push_back(point_of(run, machine, vocabularies));
-    points.back().measured = measure_of(runs / run.name, study.scale().warmup_steps);
-    any = any || points.back().measured;
+    plan.points.push_back({run, "", {}, {}});
   }
-  ScaleSummary summary{machine.name, {}, fit_growth(points)};
-  for (const ScalePoint& p : points) summary.rows.push_back(row_of(p));
+  for (const SweepRun& run : study.extrapolated()) plan.beyond.push_back({run, "", {}, {}});
+  std::vector<ScalePoint*> all;
+  for (ScalePoint& p : plan.points) all.push_back(&p);
+  for (ScalePoint& p : plan.beyond) all.push_back(&p);
+  name_variants(all);
+  Vocabularies vocabularies(all);
+  for (ScalePoint* p : all) {
+    RunConfig config = p->run.config;
+    config.model.vocab = vocabularies.of(config);
+    p->plan = predict_step(config, machine);
+  }
+  return plan;
+}
+
+ScaleSummary summarize(ScalePlan plan, const std::filesystem::path& runs) {
+  bool any = false;
+  for (ScalePoint& p : plan.points) {
+    p.measured = measure_of(runs / p.run.name, plan.warmup_steps);
+    any = any || p.measured;
+  }
+  ScaleSummary summary{plan.machine, {}, fit_growth(plan.points)};
+  for (const ScalePoint& p : plan.points) summary.rows.push_back(row_of(p));
   if (!any) return summary;
-  for (const SweepRun& run : study.extrapolated()) {
-    summary.rows.push_back(extrapolated_row(point_of(run, machine, vocabularies), points));
+  for (const ScalePoint& p : plan.beyond) {
+    summary.rows.push_back(extrapolated_row(p, plan.points));
   }
   return summary;
 }

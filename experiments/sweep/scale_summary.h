@@ -21,12 +21,14 @@ struct ScaleRow {
   /// its 95 % interval. NaN where it is not known.
   double step_ms = 0, low_ms = 0, high_ms = 0;
   double plan_step_ms = 0;
-  double tokens_per_s = 0;
+  double tokens_per_s = 0;  ///< at step_ms; NaN where that is not known
   std::optional<double> mfu;
-  std::int64_t memory_bytes = 0;       ///< measured: of the first rank's process; 0: not measured
-  std::int64_t plan_memory_bytes = 0;  ///< of a rank
-  CommBytes comm_bytes, plan_comm_bytes;
+  std::optional<std::int64_t> memory_bytes;  ///< measured, of the first rank's process
+  std::int64_t plan_memory_bytes = 0;        ///< of a rank
+  std::optional<CommBytes> comm_bytes;       ///< measured, sent by the first rank
+  CommBytes plan_comm_bytes;                 ///< of the rank that sends most
   std::optional<StepParts> parts;
+  bool of_variant = true;  ///< extrapolated: by runs of its variant; else by all runs
 };
 
 struct ScaleSummary {
@@ -35,10 +37,18 @@ struct ScaleSummary {
   std::vector<GrowthFit> fits;
 };
 
+/// What is known of a study before it runs.
+struct ScalePlan {
+  std::string machine;
+  std::int64_t warmup_steps = 0;
+  std::vector<ScalePoint> points, beyond;  ///< beyond: not to be run
+};
+/// Throws InputError where data cannot be opened for its vocabulary, or a mesh is not possible.
+ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine);
+
 /// `runs`: the folder of the run directories. Throws InputError where a finished run's files cannot
-/// be understood, or data cannot be opened for its vocabulary.
-ScaleSummary summarize(const SweepFile& study, const std::filesystem::path& runs,
-                       const MachineFile& machine);
+/// be understood.
+ScaleSummary summarize(ScalePlan plan, const std::filesystem::path& runs);
 
 std::string to_json(const ScaleSummary&);
 /// Throws InputError, naming the file, for anything that to_json() does not write.

@@ -34,17 +34,19 @@ std::string shares(const ScaleRow& row) {
 }
 
 std::string line_of(const ScaleRow& row) {
-  const bool measured = row.kind == ScaleRow::Kind::measured;
   const std::string range =
       std::isfinite(row.low_ms)
           ? fmt::format("{}..{}", milliseconds(row.low_ms), milliseconds(row.high_ms))
           : "";
   return fmt::format("{:>8}  {:<14} {}{:>8} {:>17} {:>8} {:>8} {:>5} {:>7} {:>7}  {}", row.context,
-                     row.mesh, row.kind == ScaleRow::Kind::extrapolated ? "~" : " ",
+                     row.mesh,
+                     row.kind != ScaleRow::Kind::extrapolated ? " "
+                     : row.of_variant                         ? "~"
+                                                              : "!",
                      milliseconds(row.step_ms), range, milliseconds(row.plan_step_ms),
-                     row.tokens_per_s > 0 ? human_count(row.tokens_per_s) : "",
+                     std::isfinite(row.tokens_per_s) ? human_count(row.tokens_per_s) : "",
                      row.mfu ? fmt::format("{:.0f}%", 100 * *row.mfu) : "",
-                     measured ? human_bytes(row.memory_bytes) : "",
+                     row.memory_bytes ? human_bytes(*row.memory_bytes) : "",
                      human_bytes(row.plan_memory_bytes), shares(row));
 }
 
@@ -76,8 +78,9 @@ std::string to_text(const ScaleSummary& s) {
   }
   if (beyond) {
     out +=
-        "~ not run: the plan, corrected by how far it was off where it was compared, with the 95 % "
-        "interval of a measurement\n";
+        "~ not run: the plan, corrected by how far it was off for runs of the variant (of all "
+        "runs, "
+        "where it has none: !), with the 95 % interval of one more measurement\n";
   }
   return out + fmt::format("plans are for {}\n", s.machine);
 }
@@ -86,19 +89,21 @@ std::string to_csv(const ScaleSummary& s) {
   std::string out =
       "run,variant,mesh,context,kind,step_ms,low_ms,high_ms,plan_step_ms,tokens_per_s,mfu,"
       "memory_bytes,plan_memory_bytes,dp_bytes,cp_bytes,tp_bytes,plan_dp_bytes,plan_cp_bytes,"
-      "plan_tp_bytes,matmul_s,full_attention_s,short_attention_s,communication_s,rest_s\n";
+      "plan_tp_bytes,matmul_s,full_attention_s,short_attention_s,communication_s,rest_s\r\n";
   for (const ScaleRow& r : s.rows) {
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},", quoted(r.run), quoted(r.variant),
+                       quoted(r.mesh), r.context, name_of(r.kind), digits(r.step_ms),
+                       digits(r.low_ms), digits(r.high_ms), digits(r.plan_step_ms),
+                       digits(r.tokens_per_s), r.mfu ? digits(*r.mfu) : "",
+                       r.memory_bytes ? fmt::to_string(*r.memory_bytes) : "", r.plan_memory_bytes);
+    const auto& c = r.comm_bytes;
+    out += c ? fmt::format("{},{},{},", c->dp, c->cp, c->tp) : ",,,";
     out +=
-        fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},", quoted(r.run),
-                    quoted(r.variant), quoted(r.mesh), r.context, name_of(r.kind),
-                    digits(r.step_ms), digits(r.low_ms), digits(r.high_ms), digits(r.plan_step_ms),
-                    digits(r.tokens_per_s), r.mfu ? digits(*r.mfu) : "", r.memory_bytes,
-                    r.plan_memory_bytes, r.comm_bytes.dp, r.comm_bytes.cp, r.comm_bytes.tp,
-                    r.plan_comm_bytes.dp, r.plan_comm_bytes.cp, r.plan_comm_bytes.tp);
-    const StepParts* p = r.parts ? &*r.parts : nullptr;
-    out += p == nullptr ? ",,,,\n"
-                        : fmt::format("{},{},{},{},{}\n", p->matmul, p->full_attention,
-                                      p->short_attention, p->communication, p->rest);
+        fmt::format("{},{},{},", r.plan_comm_bytes.dp, r.plan_comm_bytes.cp, r.plan_comm_bytes.tp);
+    const auto& p = r.parts;
+    out += p ? fmt::format("{},{},{},{},{}\r\n", p->matmul, p->full_attention, p->short_attention,
+                           p->communication, p->rest)
+             : ",,,,\r\n";
   }
   return out;
 }

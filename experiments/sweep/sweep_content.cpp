@@ -251,6 +251,7 @@ void Reader::set_up_measurement() {
       {"train.steps", std::to_string(c_.scale.warmup_steps + c_.scale.steps)},
       {"log.every_steps", "1"},
       {"log.trace", "trace.json"},
+      {"log.trace_warmup_steps", std::to_string(c_.scale.warmup_steps)},
       {"log.tensorboard", "false"},
       {"data.eval", ""},
       {"data.eval_fraction", "0"},

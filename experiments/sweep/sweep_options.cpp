@@ -37,9 +37,10 @@ ConfigSchema schema_of(SweepOptions& sweep, ScaleOptions& scale, LocalLaunch& lo
   schema.field("steps", &scale.steps, "Steps that are timed.", {.min = 1, .max = 100000});
   schema.field("warmup_steps", &scale.warmup_steps, "Steps before them that are not.",
                {.min = 1, .max = 100000});
-  schema.field("machine", &scale.machine,
-               "A machine file that the predictions are made for; \"\" means the machine that "
-               "writes the summary, measured.");
+  schema.field(
+      "machine", &scale.machine,
+      "A machine file, beside this file, that the predictions are made for; \"\" means the "
+      "machine that writes the summary, measured.");
   describe_launch(schema, local, slurm);
   return schema;
 }

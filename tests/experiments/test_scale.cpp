@@ -37,6 +37,15 @@ warmup_steps = 1
 steps = 2
 )";
 
+MachineFile a_machine() {
+  MachineFile machine;
+  machine.name = "m";
+  machine.gemm_flops = machine.attention_flops = machine.memory_bandwidth = 1e9;
+  machine.memory_bytes = 1 << 30;
+  machine.inside = machine.between = {1, 1e9};
+  return machine;
+}
+
 class Scale : public testing::Test {
  protected:
   Scale() { test::write_file(study, kStudy); }
@@ -88,9 +97,9 @@ TEST_F(Scale, MeasuresFitsExtrapolatesAndReports) {
     if (row.kind != ScaleRow::Kind::measured) continue;
     EXPECT_LE(row.low_ms, row.step_ms);
     EXPECT_GE(row.high_ms, row.step_ms);
-    EXPECT_GT(row.memory_bytes, 0);
+    EXPECT_GT(row.memory_bytes.value(), 0);
     // Two ranks exchange what the layers read of each other; the first holds both ends (zigzag).
-    EXPECT_EQ(row.comm_bytes.cp > 0, row.mesh.find("cp 2") != std::string::npos) << row.run;
+    EXPECT_EQ(row.comm_bytes.value().cp > 0, row.mesh.find("cp 2") != std::string::npos) << row.run;
     ASSERT_TRUE(row.parts) << row.run;
     EXPECT_GT(row.parts->matmul, 0);
     EXPECT_GT(row.parts->rest, 0);
@@ -118,22 +127,51 @@ TEST_F(Scale, MeasuresFitsExtrapolatesAndReports) {
 }
 
 TEST_F(Scale, ASummaryBeforeAnythingRanSaysSo) {
-  const ScaleSummary s = summarize(load(), folder / "nowhere",
-                                   MachineFile{.name = "m",
-                                               .ranks_per_node = 8,
-                                               .shared = false,
-                                               .gemm_flops = 1e9,
-                                               .attention_flops = 1e9,
-                                               .memory_bandwidth = 1e9,
-                                               .memory_bytes = 1 << 30,
-                                               .inside = {1, 1e9},
-                                               .between = {1, 1e9}});
+  const ScaleSummary s = summarize(plan_scale(load(), a_machine()), folder / "nowhere");
   ASSERT_EQ(s.rows.size(), 6u);  // nothing to extrapolate from
   for (const ScaleRow& row : s.rows) {
     EXPECT_EQ(row.kind, ScaleRow::Kind::waiting);
     EXPECT_TRUE(std::isnan(row.step_ms));
   }
   EXPECT_TRUE(s.fits.empty());
+}
+
+TEST_F(Scale, ExtrapolatesAVariantByItsOwnRunsWhateverTheOrderOfTheKeys) {
+  std::string text = kStudy;
+  const std::string from = "[extrapolate]\n";
+  text.replace(text.find(from), from.size(), from + "model.full_layers = [\"none\"]\n");
+  const ScalePlan plan = plan_scale(load(text), a_machine());
+  ASSERT_EQ(plan.beyond.size(), 2u);
+  for (const ScalePoint& p : plan.beyond) {
+    EXPECT_TRUE(std::any_of(plan.points.begin(), plan.points.end(), [&](const ScalePoint& run) {
+      return run.variant == p.variant;
+    })) << p.variant;
+  }
+}
+
+TEST_F(Scale, TheMachineIsBesideTheStudyOrGiven) {
+  std::filesystem::create_directory(folder / "sub");
+  const std::filesystem::path file = folder / "sub/study.toml";
+  test::write_file(file, std::string(kStudy) + "machine = \"m.toml\"\n");
+  const test::ProgramResult beside = test::mixspan({"scale", file, "--dry-run"});
+  EXPECT_EQ(beside.exit_code, 2);
+  EXPECT_NE(beside.err.find("sub/m.toml"), std::string::npos) << beside.err;
+  const std::string h100 = MIXSPAN_SOURCE_DIR "/experiments/recipes/machines/h100x8.toml";
+  const test::ProgramResult given = test::mixspan({"scale", file, "--dry-run", "--machine", h100});
+  EXPECT_EQ(given.exit_code, 0) << given.err;
+  EXPECT_NE(given.out.find("h100x8"), std::string::npos) << given.out;
+}
+
+TEST_F(Scale, WhatCannotBePlannedIsRefusedBeforeAnythingRuns) {
+  std::string text = kStudy;
+  const std::string from = "synthetic:recall:distance=32,pairs=4,values=8";
+  text.replace(text.find(from), from.size(), "gone.h5");
+  test::write_file(study, text);
+  const std::string out = folder / "never";
+  const test::ProgramResult r = test::mixspan({"scale", study, "--out", out});
+  EXPECT_EQ(r.exit_code, 2);
+  EXPECT_NE(r.err.find("gone.h5"), std::string::npos) << r.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "never"));
 }
 
 TEST_F(Scale, Mistakes) {

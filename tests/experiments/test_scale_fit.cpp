@@ -141,14 +141,37 @@ TEST_F(MeasureOf, RefusesWhatIsNoMeasurement) {
             std::string::npos);
 }
 
-TEST(VariantOf, LeavesOutWhatFollowsFromTheLength) {
-  SweepRun run;
-  EXPECT_EQ(variant_of(run), "base");
-  run.settings = {{"model.context", "512"},
-                  {"model.span", "\"full\""},
-                  {"train.batch_tokens", "1"},
-                  {"parallel.cp", "2"}};
-  EXPECT_EQ(variant_of(run), "model.span=\"full\", parallel.cp=2");
+class Variants : public ::testing::Test {
+ protected:
+  void add(std::int64_t context, std::vector<Setting> settings) {
+    points.emplace_back();
+    points.back().run.config.model.context = context;
+    points.back().run.settings = std::move(settings);
+  }
+  std::vector<std::string> names() {
+    std::vector<ScalePoint*> all;
+    for (ScalePoint& p : points) all.push_back(&p);
+    name_variants(all);
+    std::vector<std::string> names;
+    for (const ScalePoint& p : points) names.push_back(p.variant);
+    return names;
+  }
+  std::vector<ScalePoint> points;
+};
+
+TEST_F(Variants, AreNamedInTheConfigsOrderWhateverThatOfTheStudy) {
+  add(512, {{"model.context", "512"}, {"model.span", "\"full\""}, {"parallel.cp", "2"}});
+  add(1024, {{"parallel.cp", "2"}, {"model.span", "\"full\""}, {"model.context", "1024"}});
+  EXPECT_EQ(names(), std::vector<std::string>(2, "model.span=\"full\", parallel.cp=2"));
+}
+
+TEST_F(Variants, LeaveOutWhatFollowsFromTheContext) {
+  add(512, {{"model.context", "512"}, {"train.batch_tokens", "1024"}});
+  add(1024, {{"model.context", "1024"}, {"train.batch_tokens", "2048"}});
+  EXPECT_EQ(names(), std::vector<std::string>(2, "base"));
+  add(1024, {{"model.context", "1024"}, {"train.batch_tokens", "4096"}});
+  EXPECT_EQ(names(), (std::vector<std::string>{"train.batch_tokens=1024", "train.batch_tokens=2048",
+                                               "train.batch_tokens=4096"}));
 }
 
 }  // namespace
