@@ -54,7 +54,10 @@ Fit least_squares(std::span<const double> x, std::span<const double> y) {
   check(f.sum_xx > 0, "fit_line: all x are {}, wanted two different ones", x[0]);
   f.slope = cross_sum(x, y) / f.sum_xx;
   f.intercept = mean_of(y) - f.slope * f.mean_x;
-  if (f.n < 3) {
+  std::vector<double> places(x.begin(), x.end());
+  std::sort(places.begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  if (places.size() < 3) {  // a line fits two places whatever its true shape
     f.deviation = f.t = kNone;
     return f;
   }

@@ -8,7 +8,7 @@
 namespace mixspan {
 
 /// An estimate and the interval that covers the truth in 95 of 100 repetitions. With too few values
-/// for an interval (one value; two points of a line) low and high are NaN.
+/// for an interval (one value; a line through two different x) low and high are NaN.
 struct Estimate {
   double value = 0, low = 0, high = 0;
   std::int64_t n = 0;  ///< values it was made from
@@ -32,7 +32,8 @@ struct Line {
   Estimate slope, intercept;
 };
 /// Least squares y = intercept + slope x, errors independent and of one size; t of n - 2 degrees of
-/// freedom. n >= 2, x not all the same. With log x and log y, slope is the exponent of growth.
+/// freedom. n >= 2, x not all the same; with two different x, however often, there is no interval,
+/// as nothing tells whether it is a line. With log x and log y, slope is the exponent of growth.
 Line fit_line(std::span<const double> x, std::span<const double> y);
 /// The interval that a new y at x falls into in 95 of 100 repetitions.
 Estimate predict(std::span<const double> xs, std::span<const double> ys, double x);

@@ -94,7 +94,7 @@ def slope(points):
     n, mx, my = len(x), statistics.fmean(x), statistics.fmean(y)
     sxx = math.fsum((a - mx) ** 2 for a in x)
     b = math.fsum((p - mx) * (q - my) for p, q in zip(x, y)) / sxx
-    if n < 3:
+    if len(set(x)) < 3:
         return b, None, None
     rest = math.fsum((q - my - b * (p - mx)) ** 2 for p, q in zip(x, y))
     half = t_quantile(n - 2) * math.sqrt(rest / (n - 2) / sxx)
