@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "core/thread_pool.h"
 #include "experiments/run/metrics_reader.h"
+#include "experiments/sweep/run_sight.h"
 
 namespace mixspan {
 
@@ -120,16 +121,20 @@ void read_run(RunRecord& run) {
       run.config = std::move(config);
     }
     if (run.folder.empty()) return;
-    run.finished = fs::exists(run.folder / "result.json");
     run.build = build_of(run.folder);
     run.status = read_status(run.folder);
     if (run.status) {
-      run.state = name_of(run.status->state);
       run.problem = one_line(run.status->last_error, 400);
     }
-    if (run.finished) run.state = name_of(RunState::done);  // killed just before it said so
+    // What status.json says may be long over: a killed run says that it is running.
+    const RunSight sight = look_at_state(run.folder, run.name, nullptr);
+    if (sight.state) run.state = name_of(*sight.state);
+    if (sight.state == RunState::interrupted && run.problem.empty()) {
+      run.problem = one_line(sight.note, 400);
+    }
+    run.finished = sight.state == RunState::done;
     add_metrics(run);
-  } catch (const InputError& error) {
+  } catch (const Error& error) {  // a disk that cannot be read is one run's trouble too
     run.state = "unreadable";
     run.finished = false;
     run.problem = one_line(error.what(), 400);

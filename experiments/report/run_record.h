@@ -24,7 +24,7 @@ struct RunRecord {
   std::filesystem::path config_file;  ///< empty: there is none yet
   std::optional<RunConfig> config;    ///< empty: none, or it cannot be read
   std::string config_text;
-  std::string state;    ///< one of RunState, "not begun" or "unreadable"
+  std::string state;    ///< one of RunState as look_at_state() has it, "not begun" or "unreadable"
   std::string problem;  ///< what could not be read, or why the run ended; one line
   std::optional<RunStatus> status;
   std::string build;  ///< of the program that ran last; empty: not known
@@ -35,7 +35,7 @@ struct RunRecord {
   std::vector<LossPoint> evaluation;
   std::optional<EvalMetrics> last_eval;
   std::int64_t records = 0;  ///< of training steps
-  /// Medians over the records, and the most memory; NaN without a record.
+  /// Medians over the records, and the most memory of the first rank's process; NaN without a record.
   double tokens_per_s = 0, step_ms = 0, memory_bytes = 0;
 };
 inline constexpr std::int64_t kCurveParts = 120;

@@ -135,9 +135,15 @@ void add_line(std::string_view text, RunMetrics& metrics) {
 RunMetrics read_metrics(const std::filesystem::path& file) {
   RunMetrics metrics;
   std::ifstream in(file, std::ios::binary);
-  if (!in.is_open()) return metrics;
+  std::error_code unknown;
+  if (!in.is_open()) {
+    const auto type = std::filesystem::status(file, unknown).type();
+    require(type == std::filesystem::file_type::not_found, "{}: is there but cannot be opened{}{}",
+            file.string(), unknown ? ": " : "", unknown ? unknown.message() : "");
+    return metrics;
+  }
   std::string all;
-  std::error_code unknown;  // the size only saves copying; the file may be growing
+  // The size only saves copying; the file may be growing.
   all.reserve(std::filesystem::file_size(file, unknown) + 1);
   for (char piece[1 << 16]; in.read(piece, sizeof piece) || in.gcount() > 0;) {
     all.append(piece, static_cast<std::size_t>(in.gcount()));

@@ -16,7 +16,8 @@ struct RunMetrics {
 /// Empty where there is no file. A last line without its end is a line that is being written: left
 /// out. A null loss (it was not finite) reads as NaN. Throws InputError "FILE:LINE: ..." for
 /// anything else that metrics.h does not write; unknown kinds and keys are passed over, so that
-/// older programs read newer files.
+/// older programs read newer files. Throws InputError where the file is there but cannot be opened,
+/// Error where it cannot be read.
 RunMetrics read_metrics(const std::filesystem::path& file);
 
 }  // namespace mixspan

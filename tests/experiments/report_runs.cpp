@@ -82,7 +82,7 @@ void write_run(const fs::path& folder, const FakeRun& run) {
   status.steps = c.train.steps;
   status.heartbeat = 1790000000;
   status.host = "n1";
-  status.job_id = "17_3";
+  status.job_id = run.job_id;
   status.last_error = run.error;
   write_status(folder, status);
   write_file(folder / "log.txt",

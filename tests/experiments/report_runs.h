@@ -19,6 +19,7 @@ struct FakeRun {
   double loss = 3;                  ///< of the last evaluation
   std::int64_t records = 20;        ///< of training, spread over the steps
   std::string error = {};           ///< in status.json
+  std::string job_id = "17_3";      ///< in status.json; "": started by hand
 };
 
 /// A number in [0, 1) that depends on `key` alone.
