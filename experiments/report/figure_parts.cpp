@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
+
+#include "experiments/report/ranking.h"
 
 namespace mixspan {
 
@@ -17,9 +20,40 @@ bool is_span_key(const std::string& key) {
   return key == "model.span" || key == "model.full_layers" || key == "model.spans";
 }
 
-HeatMap map_of(const Findings& study, const std::vector<std::size_t>& rows) {
-  const double best = study.variants[rows.front()].loss->value;
-  const double worst = study.variants[rows.back()].loss->value;
+/// Variants with a loss, the best first; those that cannot be ranked come last.
+struct OrderedVariants {
+  std::vector<std::size_t> variants;
+  Ranking ranking;  ///< losses in the order of `variants`
+  std::size_t ranked = 0;
+};
+
+OrderedVariants best_first(const Findings& study, const std::vector<std::size_t>& among) {
+  std::vector<std::size_t> known, order;
+  for (const std::size_t i : among) {
+    if (study.variants[i].loss) known.push_back(i);
+  }
+  OrderedVariants out;
+  out.ranking = rank(study, known);
+  const std::vector<std::optional<Estimate>> losses = std::move(out.ranking.losses);
+  for (std::size_t k = 0; k < known.size(); ++k) order.push_back(k);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (!losses[a] || !losses[b]) return losses[a].has_value() && !losses[b];
+    return losses[a]->value < losses[b]->value;
+  });
+  out.ranking.losses.clear();
+  for (const std::size_t k : order) {
+    out.variants.push_back(known[k]);
+    out.ranking.losses.push_back(losses[k]);
+    if (losses[k]) ++out.ranked;
+  }
+  return out;
+}
+
+HeatMap map_of(const Findings& study, const OrderedVariants& ordered) {
+  const std::vector<std::size_t>& rows = ordered.variants;
+  const auto& losses = ordered.ranking.losses;
+  const double best = ordered.ranked > 0 ? losses[0]->value : 0;
+  const double worst = ordered.ranked > 0 ? losses[ordered.ranked - 1]->value : 0;
   HeatMap map;
   map.x_label = "layer (0 is next to the embeddings)";
   map.value_label = "loss";
@@ -29,12 +63,15 @@ HeatMap map_of(const Findings& study, const std::vector<std::size_t>& rows) {
   for (std::size_t l = 0; l < layers; ++l) map.columns.push_back(std::to_string(l));
   for (std::size_t k = 0; k < std::min(rows.size(), kMostRows); ++k) {
     const Variant& v = study.variants[rows[k]];
-    const double goodness = worst > best ? (worst - v.loss->value) / (worst - best) : 1;
+    const Estimate& loss = losses[k] ? *losses[k] : *v.loss;
+    const double goodness = !losses[k]     ? std::numeric_limits<double>::quiet_NaN()
+                            : worst > best ? (worst - loss.value) / (worst - best)
+                                           : 1;
     map.rows.push_back(spans_label(study, v));
-    map.row_values.push_back(fmt::format("{:.4f}", v.loss->value));
-    map.hints.push_back(fmt::format("{}: loss {:.4f}{}, {:.1f} % of attention", v.label,
-                                    v.loss->value, interval_text(*v.loss, 4),
-                                    100 * v.attention_share));
+    map.row_values.push_back(fmt::format("{:.4f}", loss.value));
+    map.hints.push_back(fmt::format("{}: loss {:.4f}{}, {:.1f} % of attention, {}", v.label,
+                                    loss.value, interval_text(loss, 4), 100 * v.attention_share,
+                                    seeds_text(ordered.ranking, v)));
     for (std::size_t l = 0; l < layers; ++l) {
       map.cells.push_back(v.full[l] ? ramp_color(goodness) : "");
     }
@@ -45,19 +82,17 @@ HeatMap map_of(const Findings& study, const std::vector<std::size_t>& rows) {
 }  // namespace
 
 VariantColors::VariantColors(const Findings& study) : study_(study), named_(study.variants.size()) {
-  std::vector<std::size_t> known;
-  for (std::size_t i = 0; i < study.variants.size(); ++i) {
-    if (study.variants[i].loss) known.push_back(i);
-  }
+  std::vector<std::size_t> all(study.variants.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const OrderedVariants ordered = best_first(study, all);
   few_ = study.variants.size() <= kCategories;
-  std::stable_sort(known.begin(), known.end(), [&](std::size_t a, std::size_t b) {
-    return study.variants[a].loss->value < study.variants[b].loss->value;
-  });
   std::size_t full_named = 0;
   for (std::size_t i = 0; i < named_.size(); ++i) {
     named_[i] = few_ || (study.variants[i].all_full() && full_named++ < 2);
   }
-  if (!known.empty()) named_[known.front()] = named_[known.back()] = true;
+  if (ordered.ranked > 0) {
+    named_[ordered.variants[0]] = named_[ordered.variants[ordered.ranked - 1]] = true;
+  }
   for (const bool named : {false, true}) {
     for (std::size_t i = 0; i < named_.size(); ++i) {
       if (named_[i] == named) order_.push_back(i);
@@ -104,23 +139,18 @@ std::vector<Figure> layer_maps(const Findings& study) {
   std::vector<Figure> maps;
   const auto groups = study.groups();
   for (const auto& group : groups) {
-    std::vector<std::size_t> rows;
+    const OrderedVariants ordered = best_first(study, group);
+    const std::vector<std::size_t>& rows = ordered.variants;
     std::set<std::vector<bool>> patterns;
-    for (const std::size_t i : group) {
-      if (!study.variants[i].loss) continue;
-      rows.push_back(i);
-      patterns.insert(study.variants[i].full);
-    }
+    for (const std::size_t i : rows) patterns.insert(study.variants[i].full);
     if (patterns.size() < 3 || maps.size() == kMostMaps) continue;
-    std::stable_sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
-      return study.variants[a].loss->value < study.variants[b].loss->value;
-    });
-    HeatMap map = map_of(study, rows);
+    HeatMap map = map_of(study, ordered);
     map.title = "Which layers are full";
     if (groups.size() > 1) map.title += ", " + study.variants[rows[0]].settings;
     std::string caption =
         "A row is a variant, the best on top; filled layers are full, the others see their span "
-        "only.";
+        "only." +
+        seeds_text(ordered.ranking);
     if (rows.size() > kMostRows) {
       caption += fmt::format(" The best {} of {} are drawn.", kMostRows, rows.size());
     }

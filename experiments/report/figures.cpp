@@ -9,6 +9,7 @@
 #include <set>
 
 #include "experiments/report/figure_parts.h"
+#include "experiments/report/ranking.h"
 
 namespace mixspan {
 
@@ -75,6 +76,39 @@ Figure curves(const Findings& study, const VariantColors& colors, bool training)
   return {chart.title, caption + colors.explanation(), std::move(chart)};
 }
 
+/// A point for each variant, and the Pareto front of those that may be ranked.
+struct CostPoints {
+  ChartSeries points, front;
+  std::set<double> shares;
+};
+
+CostPoints cost_points(const Findings& study, const std::vector<std::size_t>& known,
+                       const Ranking& ranking, bool all_labelled) {
+  CostPoints out;
+  // From most attention to least: on the front where nothing cheaper is as good.
+  for (std::size_t k = 0; k < known.size(); ++k) {
+    const Variant& v = study.variants[known[k]];
+    const std::optional<Estimate>& ranked = ranking.losses[k];
+    bool beaten = !ranked;
+    for (std::size_t j = 0; j < known.size() && !beaten; ++j) {
+      if (!ranking.losses[j]) continue;
+      const double share = study.variants[known[j]].attention_share;
+      const double loss = ranking.losses[j]->value;
+      beaten = share <= v.attention_share && loss <= ranked->value &&
+               (share < v.attention_share || loss < ranked->value);
+    }
+    const Estimate& loss = ranked ? *ranked : *v.loss;
+    const bool labelled = !beaten || v.all_full() || all_labelled;
+    out.shares.insert(v.attention_share);
+    out.points.points.push_back(
+        {v.attention_share, loss.value, loss.low, loss.high, labelled ? spans_label(study, v) : "",
+         fmt::format("{}: loss {:.4f}, {:.1f} % of attention, {}", v.label, loss.value,
+                     100 * v.attention_share, seeds_text(ranking, v))});
+    if (!beaten) out.front.points.push_back({v.attention_share, loss.value});
+  }
+  return out;
+}
+
 Figure quality_against_cost(const Findings& study) {
   Chart chart;
   chart.title = "Loss against attention cost";
@@ -82,35 +116,23 @@ Figure quality_against_cost(const Findings& study) {
   chart.y = {.label = "evaluation loss (nats per token)"};
   const auto groups = study.groups();
   std::size_t color = 0, costs = 0;
+  std::set<std::string> left_out;  // what captions say of seeds, once
   for (const auto& group : groups) {
-    ChartSeries points{.color = category_color(color), .kind = ChartSeries::Kind::points};
     std::vector<std::size_t> known;
     for (const std::size_t i : group) {
       if (study.variants[i].loss) known.push_back(i);
     }
     if (known.empty() || color >= kCategories) continue;
-    ChartSeries front{.color = category_color(color), .dashed = true};
-    std::set<double> shares;
-    // From most attention to least: on the front where nothing cheaper is as good.
-    for (std::size_t k = 0; k < known.size(); ++k) {
-      const Variant& v = study.variants[known[k]];
-      const bool beaten = std::any_of(known.begin(), known.end(), [&](std::size_t j) {
-        const Variant& o = study.variants[j];
-        return o.attention_share <= v.attention_share && o.loss->value <= v.loss->value &&
-               (o.attention_share < v.attention_share || o.loss->value < v.loss->value);
-      });
-      const bool labelled = !beaten || v.all_full() || known.size() * groups.size() <= 12;
-      shares.insert(v.attention_share);
-      points.points.push_back({v.attention_share, v.loss->value, v.loss->low, v.loss->high,
-                               labelled ? spans_label(study, v) : "",
-                               fmt::format("{}: loss {:.4f}, {:.1f} % of attention", v.label,
-                                           v.loss->value, 100 * v.attention_share)});
-      if (!beaten) front.points.push_back({v.attention_share, v.loss->value});
-    }
-    costs = std::max(costs, shares.size());
-    if (groups.size() > 1) points.name = study.variants[known[0]].settings;
-    chart.series.push_back(std::move(front));
-    chart.series.push_back(std::move(points));
+    const Ranking ranking = rank(study, known);
+    left_out.insert(seeds_text(ranking));
+    CostPoints drawn = cost_points(study, known, ranking, known.size() * groups.size() <= 12);
+    costs = std::max(costs, drawn.shares.size());
+    drawn.front.color = drawn.points.color = category_color(color);
+    drawn.front.dashed = true;
+    drawn.points.kind = ChartSeries::Kind::points;
+    if (groups.size() > 1) drawn.points.name = study.variants[known[0]].settings;
+    chart.series.push_back(std::move(drawn.front));
+    chart.series.push_back(std::move(drawn.points));
     ++color;
   }
   if (costs < 2) chart.series.clear();
@@ -119,6 +141,7 @@ Figure quality_against_cost(const Findings& study) {
       "joins "
       "those that no other beats in both cost and mean loss (the Pareto front); it says nothing of "
       "whether neighbours differ by more than chance.";
+  for (const std::string& text : left_out) caption += text;
   if (groups.size() > kCategories) {
     caption += fmt::format(" Only the first {} settings are drawn.", kCategories);
   }
@@ -161,7 +184,7 @@ Figure scaling(const std::vector<ScalingLine>& lines, bool time) {
   Chart chart;
   chart.title = time ? "Time over context" : "Memory over context";
   chart.x = {.label = "context (tokens)", .logarithmic = true, .numbers = Numbers::counts};
-  chart.y = {.label = time ? "time of a token (µs)" : "memory of a rank",
+  chart.y = {.label = time ? "time of a token (µs)" : "memory of the first rank's process",
              .logarithmic = true,
              .numbers = time ? Numbers::plain : Numbers::bytes};
   std::set<double> contexts;

@@ -83,7 +83,8 @@ std::string facts(const RunRecord& run) {
   if (run.records > 0) {
     fact("speed", fmt::format("{} tokens/s, {:.1f} ms a step (medians of {} records)",
                               short_number(run.tokens_per_s), run.step_ms, run.records));
-    fact("memory", human_bytes(static_cast<std::int64_t>(run.memory_bytes)));
+    fact("memory of the first rank's process",
+         human_bytes(static_cast<std::int64_t>(run.memory_bytes)));
   }
   if (run.last_eval) {
     const EvalMetrics& e = *run.last_eval;

@@ -12,7 +12,7 @@ namespace mixspan {
 struct ScalingPoint {
   double context = 0;       ///< tokens
   double us_per_token = 0;  ///< of a training step
-  double memory_bytes = 0;  ///< of the rank that has most
+  double memory_bytes = 0;  ///< most of the first rank's process
 };
 
 /// Variants that differ in their context (and tokens of a step) alone.

@@ -18,6 +18,8 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kSeed = "train.seed";
+constexpr const char* kBias =
+    "It is not counted, so the mean of the other seeds looks better than its variant is.";
 // What two runs may differ in and still be the same experiment.
 std::vector<std::string> passed_over() {
   return {"log.*", "checkpoint.*", "train.max_time", "parallel.timeout_s"};
@@ -128,11 +130,12 @@ void count_runs(Variant& v, Findings& study) {
     time.push_back(run.step_ms);
     v.memory_bytes = std::fmax(v.memory_bytes, run.memory_bytes);
     if (!run.finished) continue;
-    if (!run.last_eval || !std::isfinite(run.last_eval->loss)) {
+    if (!run.last_eval) continue;  // said of all of them at once
+    if (!std::isfinite(run.last_eval->loss)) {
       study.notes.push_back(
-          fmt::format("{} is done but has no finite evaluation loss: it is not "
-                      "counted.",
-                      run.name));
+          fmt::format("{} is done but diverged: its last evaluation loss is not "
+                      "finite. {}",
+                      run.name, kBias));
       continue;
     }
     const auto [first, is_new] = of_seed.try_emplace(run.config->train.seed, r);
@@ -188,12 +191,25 @@ void compare(Findings& study) {
 }
 
 void note_runs_left_out(Findings& study) {
+  constexpr std::size_t kNowhere = std::string::npos;
   std::map<std::string, int> states;
+  int unevaluated = 0;
   for (const RunRecord& run : study.runs) {
     if (!run.config)
       study.notes.push_back(
           fmt::format("{} has no config that can be read: {}", run.name, run.problem));
     if (!run.finished) ++states[run.state];
+    if (run.finished && !run.last_eval) ++unevaluated;
+    if (run.state == name_of(RunState::failed) && run.problem.find("not finite") != kNowhere) {
+      study.notes.push_back(fmt::format("{} diverged: {}. {}", run.name, run.problem, kBias));
+    }
+  }
+  if (unevaluated > 0) {
+    study.notes.push_back(
+        fmt::format("{} run{} done but evaluated nothing (nothing was held out, data.eval_fraction "
+                    "or data.eval): {} no loss to compare.",
+                    unevaluated, unevaluated == 1 ? " is" : "s are",
+                    unevaluated == 1 ? "it has" : "they have"));
   }
   for (const auto& [state, n] : states) {
     const char* verb = state == "failed" ? "" : n == 1 ? "is " : "are ";

@@ -33,7 +33,7 @@ struct Variant {
   /// Over `counted`; perplexity's interval is that of the loss, through exp.
   std::optional<Estimate> loss, perplexity, bits_per_byte, accuracy;
   double tokens_per_s = 0, step_ms = 0;  ///< means over its runs of their medians
-  double memory_bytes = 0;               ///< most of a rank
+  double memory_bytes = 0;               ///< most of the first rank's process
   std::optional<Comparison> against_full;
   bool all_full() const { return attention_share == 1; }
 };

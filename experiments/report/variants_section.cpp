@@ -75,7 +75,7 @@ std::string head(const Findings& study, const Columns& columns) {
   column("perplexity", "95 % interval");
   column("FLOPs", "per token");
   column("tokens/s", "");
-  column("memory", "of a rank");
+  column("memory", "first rank's process");
   if (columns.bits) column("bits per byte", "");
   if (columns.accuracy) column("accuracy", "next token");
   return out;
@@ -122,6 +122,20 @@ std::string row_of(const Findings& study, const Variant& v, const Columns& colum
   return fmt::format("<tr{}>{}</tr>\n", v.all_full() ? " class=\"ref\"" : "", row.html());
 }
 
+/// Why there is nothing to compare.
+std::string nothing_counted(const Findings& study) {
+  std::size_t finished = 0, evaluated = 0;
+  for (const RunRecord& run : study.runs) {
+    if (run.finished) ++finished;
+    if (run.finished && run.last_eval) ++evaluated;
+  }
+  if (finished == 0) return "No run is finished yet, so there is nothing to compare.";
+  if (evaluated == 0) {
+    return "No finished run evaluated anything, so there are no losses to compare.";
+  }
+  return "No finished run has a finite evaluation loss, so there is nothing to compare.";
+}
+
 /// What the numbers are and what they cannot say, in words that a statistician would accept.
 std::string method(const Findings& study) {
   std::size_t most = 0, least = SIZE_MAX, fewest_pairs = SIZE_MAX, compared = 0;
@@ -136,9 +150,7 @@ std::string method(const Findings& study) {
           std::min(fewest_pairs, static_cast<std::size_t>(v.against_full->test.difference.n));
     }
   }
-  if (most == 0) {
-    return "<p>No run is finished and evaluated yet, so there is nothing to compare.</p>\n";
-  }
+  if (most == 0) return fmt::format("<p>{}</p>\n", nothing_counted(study));
   std::string text =
       "<p>Loss is that of the last evaluation of finished runs, a mean over n seeds. ";
   if (most == 1) {
