@@ -22,6 +22,18 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+/// B, KB, MB, ... as human_bytes() would count so many.
+double byte_unit(double bytes) {
+  double unit = 1;
+  while (bytes / unit >= 1024) unit *= 1024;
+  return unit;
+}
+
+/// Decimals that tell multiples of `step` from each other.
+int digits_of(double step) {
+  return std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+}
+
 }  // namespace
 
 std::string short_number(double value) {
@@ -59,24 +71,33 @@ AxisScale::AxisScale(const ChartAxis& axis, const std::vector<double>& values, i
   low_ = !std::isnan(axis.low) ? axis.low : logarithmic_ ? low / pad : low - pad;
   high_ = !std::isnan(axis.high) ? axis.high : logarithmic_ ? high * pad : high + pad;
   if (!(high_ > low_)) high_ = logarithmic_ ? 2 * low_ : low_ + 1;
-  if (!axis.ticks.empty()) {
-    for (const double t : axis.ticks) {
-      if (t >= low_ && t <= high_) ticks_.push_back(t);
-    }
-  } else if (logarithmic_) {
+  for (const double t : axis.ticks) {
+    if (t >= low_ && t <= high_) ticks_.push_back(t);
+  }
+  if (!logarithmic_) {
+    if (axis.ticks.empty()) choose_linear_ticks(wanted);
+    return;
+  }
+  // Fewer than two numbers give a logarithmic axis no scale: then finer ones are taken.
+  if (ticks_.size() < 2 && numbers_ != Numbers::bytes) {
+    ticks_.clear();
     choose_logarithmic_ticks(wanted);
-  } else {
+  }
+  if (ticks_.size() < 2) {
+    ticks_.clear();
     choose_linear_ticks(wanted);
   }
 }
 
 void AxisScale::choose_linear_ticks(int wanted) {
-  const double rough = (high_ - low_) / wanted;
+  const double unit = numbers_ == Numbers::bytes ? byte_unit(high_) : 1;
+  const double rough = (high_ - low_) / unit / wanted;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   step_ = 10 * power;
   for (const double nice : {5.0, 2.0, 1.0}) {
     if (nice * power >= rough) step_ = nice * power;
   }
+  step_ *= unit;
   const auto first = static_cast<std::int64_t>(std::ceil(low_ / step_ - 1e-9));
   const auto last = static_cast<std::int64_t>(std::floor(high_ / step_ + 1e-9));
   for (std::int64_t i = first; i <= last; ++i) ticks_.push_back(static_cast<double>(i) * step_);
@@ -104,7 +125,12 @@ double AxisScale::at(double value) const {
 std::string AxisScale::text(double tick) const {
   switch (numbers_) {
     case Numbers::bytes:
-      return human_bytes(static_cast<std::int64_t>(tick));
+      if (step_ > 0 && digits_of(step_ / byte_unit(tick)) > 1) {  // more than it writes
+        const std::string text = human_bytes(static_cast<std::int64_t>(byte_unit(tick)));
+        return fmt::format("{:.{}f}{}", tick / byte_unit(tick), digits_of(step_ / byte_unit(tick)),
+                           text.substr(text.find_first_not_of("0123456789.")));
+      }
+      return human_bytes(std::llround(tick));
     case Numbers::percent:
       return short_number(100 * tick) + " %";
     case Numbers::counts:
@@ -113,8 +139,7 @@ std::string AxisScale::text(double tick) const {
       break;
   }
   if (step_ == 0 || std::abs(tick) >= 1e4) return short_number(tick);
-  const int digits = std::max(0, static_cast<int>(-std::floor(std::log10(step_) + 1e-9)));
-  return fmt::format("{:.{}f}", tick == 0 ? 0.0 : tick, digits);
+  return fmt::format("{:.{}f}", tick == 0 ? 0.0 : tick, digits_of(step_));
 }
 
 }  // namespace mixspan

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "core/error.h"
 #include "experiments/report/chart_axis.h"
@@ -40,6 +41,23 @@ TEST(AxisScale, LogarithmicAxesHaveNoPlaceForZero) {
   EXPECT_GT(scale.low(), 0);
   EXPECT_TRUE(std::isnan(scale.at(0)));
   EXPECT_NEAR(scale.at(1024) - scale.at(512), scale.at(8192) - scale.at(4096), 1e-12);
+}
+
+TEST(AxisScale, LogarithmicAxesAlwaysHaveTwoNumbers) {
+  for (const auto& [low, high] : std::vector<std::pair<double, double>>{
+           {2.1, 2.4}, {21, 49}, {1.1e9, 1.9e9}, {1.0e9, 1.001e9}, {3e6, 9e6}, {1, 1e6}}) {
+    for (const Numbers numbers : {Numbers::plain, Numbers::counts, Numbers::bytes}) {
+      const ChartAxis axis{.logarithmic = true, .numbers = numbers, .ticks = {1 << 30}};
+      const AxisScale scale(axis, {low, high}, 5);
+      ASSERT_GE(scale.ticks().size(), 2u) << low;
+      std::set<std::string> texts;
+      for (const double t : scale.ticks()) texts.insert(scale.text(t));
+      // Below this a byte, and above it a plain number, is written in whole units.
+      if (numbers == (low < 1e4 ? Numbers::plain : Numbers::bytes)) {
+        EXPECT_EQ(texts.size(), scale.ticks().size()) << low;
+      }
+    }
+  }
 }
 
 TEST(AxisScale, NothingToShowIsNoTrouble) {
