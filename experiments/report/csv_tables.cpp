@@ -57,7 +57,8 @@ std::vector<std::string> with_keys(std::vector<std::string> before, const Findin
 std::string variants_csv(const Findings& study) {
   CsvText csv;
   csv.header(with_keys({"variant"}, study,
-                       {"runs",
+                       {"same_as",
+                        "runs",
                         "n",
                         "loss",
                         "loss_low",
@@ -86,6 +87,8 @@ std::string variants_csv(const Findings& study) {
   for (const Variant& v : study.variants) {
     csv.field(v.label);
     for (const std::string& value : v.values) csv.field(value);
+    const Variant& same = study.variants[v.same_as];
+    csv.field(&same == &v ? "" : same.label);
     csv.count(v.runs.size());
     csv.count(v.counted.size());
     for (const auto& e : {v.loss, v.perplexity, v.bits_per_byte, v.accuracy}) csv.estimate(e);

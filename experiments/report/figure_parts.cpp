@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t kMostRows = 40, kMostMaps = 6;
 
-bool is_span_key(const std::string& key) {
-  return key == "model.span" || key == "model.full_layers" || key == "model.spans";
-}
-
 /// Variants with a loss, the best first; those that cannot be ranked come last.
 struct OrderedVariants {
   std::vector<std::size_t> variants;

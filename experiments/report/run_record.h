@@ -35,7 +35,8 @@ struct RunRecord {
   std::vector<LossPoint> evaluation;
   std::optional<EvalMetrics> last_eval;
   std::int64_t records = 0;  ///< of training steps
-  /// Medians over the records, and the most memory of the first rank's process; NaN without a record.
+  /// Medians over the records, and the most memory of the first rank's process; NaN without a
+  /// record.
   double tokens_per_s = 0, step_ms = 0, memory_bytes = 0;
 };
 inline constexpr std::int64_t kCurveParts = 120;

@@ -20,9 +20,8 @@ LineKey key_of(const Findings& study, const Variant& v) {
     const std::string& name = study.keys[k];
     if (name == "model.context" || name == "train.batch_tokens") continue;
     key.values.push_back(v.values[k]);
-    const bool span = name == "model.span" || name == "model.full_layers" || name == "model.spans";
     if (!key.label.empty()) key.label += ", ";
-    key.label += (span ? "" : name.substr(name.rfind('.') + 1) + " ") + v.values[k];
+    key.label += (is_span_key(name) ? "" : name.substr(name.rfind('.') + 1) + " ") + v.values[k];
   }
   if (key.label.empty()) key.label = "all runs";
   return key;

@@ -27,10 +27,6 @@ std::vector<std::string> passed_over() {
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
-bool is_span_key(const std::string& key) {
-  return key == "model.span" || key == "model.full_layers" || key == "model.spans";
-}
-
 /// A run that has not begun does not know its corpus's vocabulary; another of the same data does.
 void fill_vocabulary(std::vector<RunRecord>& runs) {
   std::map<std::string, std::int64_t> known;
@@ -93,6 +89,7 @@ void count_costs(Variant& v, const ModelConfig& model) {
   v.flops_per_token = model.vocab > 0 ? flops.model() / static_cast<double>(model.context) : kNone;
   for (const AnySpan& span : layer_spans(model)) {
     v.full.push_back(span.pairs(model.context) == AnySpan(FullSpan{}).pairs(model.context));
+    v.spans.push_back(v.full.back() ? "full" : span.str());
   }
 }
 
@@ -157,6 +154,24 @@ void count_runs(Variant& v, Findings& study) {
   }
 }
 
+/// Finds the models that several variants are, whose comparisons would count twice.
+void find_same_models(Findings& study) {
+  std::map<std::pair<std::string, std::vector<std::string>>, std::size_t> known;
+  for (std::size_t i = 0; i < study.variants.size(); ++i) {
+    const Variant& v = study.variants[i];
+    std::size_t& one = known.try_emplace({v.settings, v.spans}, i).first->second;
+    if (v.counted.size() > study.variants[one].counted.size()) one = i;
+  }
+  for (std::size_t i = 0; i < study.variants.size(); ++i) {
+    Variant& v = study.variants[i];
+    v.same_as = known.at({v.settings, v.spans});
+    if (v.same_as == i) continue;
+    study.notes.push_back(fmt::format(
+        "{} is the same model as {}: the other one stands for both in comparisons and effects.",
+        v.label, study.variants[v.same_as].label));
+  }
+}
+
 /// The all-full variant to hold v against: of the same settings, and of v's span where there is
 /// one.
 std::optional<std::size_t> baseline_of(const Findings& study, const Variant& v) {
@@ -174,8 +189,9 @@ std::optional<std::size_t> baseline_of(const Findings& study, const Variant& v) 
 
 void compare(Findings& study) {
   std::vector<double> p;
-  for (Variant& v : study.variants) {
-    if (v.all_full()) continue;
+  for (std::size_t i = 0; i < study.variants.size(); ++i) {
+    Variant& v = study.variants[i];
+    if (v.all_full() || v.same_as != i) continue;
     const std::optional<std::size_t> baseline = baseline_of(study, v);
     if (!baseline) continue;
     const PairedLosses losses = paired_losses(study, study.variants[*baseline], v);
@@ -219,6 +235,10 @@ void note_runs_left_out(Findings& study) {
 }
 
 }  // namespace
+
+bool is_span_key(const std::string& key) {
+  return key == "model.span" || key == "model.full_layers" || key == "model.spans";
+}
 
 PairedLosses paired_losses(const Findings& study, const Variant& a, const Variant& b) {
   PairedLosses losses;
@@ -310,6 +330,7 @@ Findings make_findings(std::vector<RunRecord> runs) {
                      }
                      return natural_less(a.label, b.label);
                    });
+  find_same_models(study);
   compare(study);
   note_runs_left_out(study);
   return study;

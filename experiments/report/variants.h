@@ -28,8 +28,12 @@ struct Variant {
   std::vector<std::size_t> runs;     ///< all, among Findings::runs, by seed
   std::vector<std::size_t> counted;  ///< finished and evaluated, one for each seed
   std::vector<bool> full;            ///< of each layer: reads every earlier token
-  double attention_share = 0;        ///< of the operations that attention needs if all are full
-  double flops_per_token = 0;        ///< forward and backward, model; NaN: vocabulary not known
+  std::vector<std::string> spans;    ///< of each layer; "full" for whatever comes to that
+  /// Among Findings::variants: one of the same settings and spans, with most seeds counted. Itself,
+  /// unless its model has several names (bottom:1 is spaced:1); only it is compared.
+  std::size_t same_as = 0;
+  double attention_share = 0;  ///< of the operations that attention needs if all are full
+  double flops_per_token = 0;  ///< forward and backward, model; NaN: vocabulary not known
   /// Over `counted`; perplexity's interval is that of the loss, through exp.
   std::optional<Estimate> loss, perplexity, bits_per_byte, accuracy;
   double tokens_per_s = 0, step_ms = 0;  ///< means over its runs of their medians
@@ -58,6 +62,9 @@ PairedLosses paired_losses(const Findings&, const Variant& a, const Variant& b);
 /// Keys that cannot change what is learned or how fast (log.*, checkpoint.*, ...) do not count as
 /// varied.
 Findings make_findings(std::vector<RunRecord> runs);
+
+/// Whether the key says which layers see how far.
+bool is_span_key(const std::string& key);
 
 /// A config's text without quotes around it, for people to read.
 std::string plain_value(const std::string& toml);

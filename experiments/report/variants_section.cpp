@@ -100,7 +100,8 @@ std::string row_of(const Findings& study, const Variant& v, const Columns& colum
       row.value(d.value, text);
       row.value(v.against_full->adjusted_p, p_text(v.against_full->adjusted_p));
     } else {
-      row.text(v.all_full() && v.loss ? "reference" : "");
+      const Variant& same = study.variants[v.same_as];
+      row.text(v.all_full() && v.loss ? "reference" : &same != &v ? "is " + same.label : "");
       row.text("");
     }
   }
@@ -183,7 +184,8 @@ std::string method(const Findings& study) {
       "is of the two-sided paired t test, adjusted by Holm's method for {} comparison{}, so that "
       "the chance of any false finding among them is at most 5 % where p &lt; 0.05 is taken as "
       "one. "
-      "Intervals are not adjusted. The test assumes that differences scatter normally; a large p "
+      "A model that has several names is compared once. Intervals are not adjusted. The test "
+      "assumes that differences scatter normally; a large p "
       "is no evidence that two variants are equal: read the interval for what may still be true.",
       tests, tests == 1 ? "" : "s");
   if (fewest_pairs < 5) {

@@ -200,7 +200,7 @@ def variant_of(run, rows, keys):
 
 def check_varying(runs, rows, comparer):
     names = list(rows[0])
-    keys = names[1:names.index("runs")]
+    keys = names[1:names.index("same_as")]
     varying = {
         k for k in runs[0]["config"]
         if len({json.dumps(r["config"][k]) for r in runs}) > 1 and k not in PASSED_OVER_KEYS
@@ -235,18 +235,36 @@ def check_variants(runs, rows, keys, comparer):
     for row in rows:
         name = row["variant"]
         mine = members[name]
-        last[name] = {r["config"]["train.seed"]: r["eval"][-1] for r in mine if r["done"]}
+        last[name] = {
+            r["config"]["train.seed"]: r["eval"][-1]
+            for r in mine if r["done"] and r["eval"] and r["eval"][-1]["loss"] is not None
+        }
         comparer.same(f"{name} runs", row["runs"], str(len(mine)))
         comparer.same(f"{name} n", row["n"], str(len(last[name])))
         for key in ("loss", "bits_per_byte", "accuracy"):
-            values = [e[key] for e in last[name].values()]
-            comparer.triple(name, row, key, estimate(values) if values else (None,) * 3)
+            values = [e.get(key) for e in last[name].values()]
+            known = values and None not in values
+            comparer.triple(name, row, key, estimate(values) if known else (None,) * 3)
         loss = estimate([e["loss"] for e in last[name].values()]) if last[name] else (None,) * 3
         comparer.triple(name, row, "perplexity", [v if v is None else math.exp(v) for v in loss])
         shares[name] = check_costs(row, mine, comparer)
     settings = {
         row["variant"]: tuple(row[k] for k in keys if k not in SPAN_KEYS) for row in rows
     }
+    models = {
+        row["variant"]: (settings[row["variant"]], tuple(
+            s if pairs(s, model["context"]) < pairs("full", model["context"]) else "full"
+            for s in layer_spans(model)))
+        for row in rows for model in [members[row["variant"]][0]["toml"]["model"]]
+    }
+    stands = {}
+    for name, model in models.items():
+        if model not in stands or len(last[name]) > len(last[stands[model]]):
+            stands[model] = name
+    for row in rows:
+        one = stands[models[row["variant"]]]
+        comparer.same(f"{row['variant']} same_as", row["same_as"],
+                      None if one == row["variant"] else one)
     check_comparisons(rows, last, shares, settings, comparer)
     return last
 
@@ -256,7 +274,7 @@ def check_comparisons(rows, last, shares, settings, comparer):
     for row in rows:
         name, base = row["variant"], row["baseline"]
         candidates = [v for v in last if shares[v] == 1 and last[v] and settings[v] == settings[name]]
-        wanted = shares[name] < 1 and any(last[name].keys() & last[v].keys() for v in candidates)
+        wanted = shares[name] < 1 and row["same_as"] == "" and any(last[name].keys() & last[v].keys() for v in candidates)
         comparer.same(f"{name} is compared", str(base != ""), str(wanted))
         if base == "":
             continue
@@ -303,6 +321,7 @@ def check_positions(rows, last, comparer):
         losses = [
             part["loss"] for e in last[row["variant"]].values() for part in e["by_position"]
             if (str(part["begin"]), str(part["end"])) == (row["begin"], row["end"])
+            and part["loss"] is not None
         ]
         where = f"{row['variant']} at {row['begin']}"
         comparer.same(f"{where} n", row["n"], str(len(losses)))
