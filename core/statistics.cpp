@@ -82,6 +82,15 @@ Estimate mean_estimate(std::span<const double> values) {
   return around(mean, t_quantile(n - 1) * std::sqrt(variance / static_cast<double>(n)), n);
 }
 
+double median(std::vector<double> values) {
+  std::erase_if(values, [](double v) { return std::isnan(v); });
+  if (values.empty()) return kNone;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
 PairedTest paired_test(std::span<const double> a, std::span<const double> b) {
   check(a.size() == b.size() && !a.empty(), "paired_test: {} and {} values, wanted as many pairs",
         a.size(), b.size());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace mixspan {
 
@@ -16,6 +17,9 @@ struct Estimate {
 
 /// Mean of independent values, with t of n - 1 degrees of freedom. n >= 1.
 Estimate mean_estimate(std::span<const double> values);
+
+/// Of those that are not NaN; NaN where there are none.
+double median(std::vector<double> values);
 
 struct PairedTest {
   Estimate difference;  ///< mean of b - a

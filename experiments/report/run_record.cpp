@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "core/text.h"
 #include "core/thread_pool.h"
 #include "experiments/run/metrics_reader.h"
@@ -47,15 +48,6 @@ void find_runs(const fs::path& folder, const fs::path& name, std::map<std::strin
   }
 }
 
-double median(std::vector<double> values) {
-  std::erase_if(values, [](double v) { return std::isnan(v); });
-  if (values.empty()) return kNone;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
-}
-
 std::vector<LossPoint> in_parts(const std::vector<TrainMetrics>& records, std::int64_t steps) {
   std::vector<LossPoint> sums(static_cast<std::size_t>(kCurveParts));
   std::vector<std::int64_t> counts(sums.size());
@@ -71,7 +63,7 @@ std::vector<LossPoint> in_parts(const std::vector<TrainMetrics>& records, std::i
   for (std::size_t i = 0; i < sums.size(); ++i) {
     if (counts[i] == 0) continue;
     const auto n = static_cast<double>(counts[i]);
-    means.push_back({sums[i].tokens / n, sums[i].loss / n});
+    means.push_back({sums[i].tokens / n, sums[i].loss / n, static_cast<std::int64_t>(i)});
   }
   return means;
 }
@@ -90,7 +82,7 @@ void add_metrics(RunRecord& run) {
   run.step_ms = median(std::move(time));
   run.training = in_parts(metrics.train, run.config ? run.config->train.steps : 0);
   for (const EvalMetrics& m : metrics.eval) {
-    run.evaluation.push_back({static_cast<double>(m.tokens), m.loss});
+    run.evaluation.push_back({static_cast<double>(m.tokens), m.loss, m.step});
   }
   if (!metrics.eval.empty()) run.last_eval = std::move(metrics.eval.back());
 }

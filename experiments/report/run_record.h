@@ -14,8 +14,9 @@
 namespace mixspan {
 
 struct LossPoint {
-  double tokens = 0;  ///< seen in training
-  double loss = 0;    ///< nats; NaN where it was not finite
+  double tokens = 0;      ///< seen in training
+  double loss = 0;        ///< nats; NaN where it was not finite
+  std::int64_t part = 0;  ///< of the planned steps; of an evaluation, its step
 };
 
 struct RunRecord {

@@ -39,6 +39,12 @@ TEST(Statistics, OneValueHasNoInterval) {
   EXPECT_THROW(mean_estimate({}), Error);
 }
 
+TEST(Statistics, MedianPassesOverNaN) {
+  EXPECT_EQ(median({3, kNone, 1, 2}), 2);
+  EXPECT_EQ(median({4, 1, 3, 2}), 2.5);
+  EXPECT_TRUE(std::isnan(median({kNone})));
+}
+
 TEST(Statistics, PairedTest) {
   const PairedTest test = paired_test(kA, kB);
   expect(test.difference, 0.048, 0.021081365976621008, 0.07491863402337907, 5);
