@@ -141,7 +141,7 @@ std::vector<Figure> layer_maps(const Findings& study) {
     for (const std::size_t i : rows) patterns.insert(study.variants[i].full);
     if (patterns.size() < 3 || maps.size() == kMostMaps) continue;
     HeatMap map = map_of(study, ordered);
-    map.title = "Which layers are full";
+    map.title = kLayersFigure;
     if (groups.size() > 1) map.title += ", " + study.variants[rows[0]].settings;
     std::string caption =
         "A row is a variant, the best on top; filled layers are full, the others see their span "
@@ -157,7 +157,7 @@ std::vector<Figure> layer_maps(const Findings& study) {
 
 Figure layer_effect_figure(const Findings& study, const std::vector<EffectFamily>& families) {
   Chart chart;
-  chart.title = "What one full layer is worth";
+  chart.title = kEffectsFigure;
   chart.x = {.label = "layer (0 is next to the embeddings)"};
   chart.y = {.label = "loss without it - loss with it (nats)"};
   chart.zero_line = true;

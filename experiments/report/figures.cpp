@@ -17,17 +17,28 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-/// Mean over the runs of a variant, where they were measured at the same number of tokens.
+/// Mean over the runs of a variant that have begun, at the parts that all of them have: where runs
+/// come or go, a mean would jump.
 std::vector<ChartPoint> mean_curve(const Findings& study, const Variant& v,
                                    std::vector<LossPoint> RunRecord::*curve) {
-  std::map<double, std::vector<double>> at;
+  struct Values {
+    std::vector<double> tokens, losses;
+  };
+  std::map<std::int64_t, Values> at;
+  std::size_t runs = 0;
   for (const std::size_t r : v.counted.empty() ? v.runs : v.counted) {
-    for (const LossPoint& p : study.runs[r].*curve) at[p.tokens].push_back(p.loss);
+    const std::vector<LossPoint>& own = study.runs[r].*curve;
+    if (!own.empty()) ++runs;
+    for (const LossPoint& p : own) {
+      at[p.part].tokens.push_back(p.tokens);
+      at[p.part].losses.push_back(p.loss);
+    }
   }
   std::vector<ChartPoint> points;
-  for (const auto& [tokens, losses] : at) {
-    const Estimate mean = mean_estimate(losses);
-    points.push_back({tokens, mean.value, mean.low, mean.high, "", ""});
+  for (const auto& [part, values] : at) {
+    if (values.losses.size() != runs) continue;
+    const Estimate mean = mean_estimate(values.losses);
+    points.push_back({mean_estimate(values.tokens).value, mean.value, mean.low, mean.high, "", ""});
   }
   return points;
 }
@@ -48,7 +59,7 @@ double highest_after_start(const std::vector<ChartSeries>& series) {
 
 Figure curves(const Findings& study, const VariantColors& colors, bool training) {
   Chart chart;
-  chart.title = training ? "Training loss" : "Evaluation loss";
+  chart.title = training ? kTrainingFigure : kEvaluationFigure;
   chart.x = {.label = "tokens seen", .numbers = Numbers::counts};
   chart.y = {.label = "loss (nats per token)"};
   std::size_t most_points = 0;
@@ -111,7 +122,7 @@ CostPoints cost_points(const Findings& study, const std::vector<std::size_t>& kn
 
 Figure quality_against_cost(const Findings& study) {
   Chart chart;
-  chart.title = "Loss against attention cost";
+  chart.title = kCostFigure;
   chart.x = {.label = "attention operations, of the all-full model's", .numbers = Numbers::percent};
   chart.y = {.label = "evaluation loss (nats per token)"};
   const auto groups = study.groups();
@@ -150,7 +161,7 @@ Figure quality_against_cost(const Findings& study) {
 
 Figure by_position(const Findings& study, const VariantColors& colors) {
   Chart chart;
-  chart.title = "Loss by position";
+  chart.title = kPositionFigure;
   chart.x = {.label = "position in the context (tokens)", .numbers = Numbers::counts};
   chart.y = {.label = "evaluation loss (nats per token)"};
   std::map<std::size_t, std::vector<ChartPoint>> of_variant;
@@ -182,7 +193,7 @@ Figure by_position(const Findings& study, const VariantColors& colors) {
 
 Figure scaling(const std::vector<ScalingLine>& lines, bool time) {
   Chart chart;
-  chart.title = time ? "Time over context" : "Memory over context";
+  chart.title = time ? kTimeFigure : kMemoryFigure;
   chart.x = {.label = "context (tokens)", .logarithmic = true, .numbers = Numbers::counts};
   chart.y = {.label = time ? "time of a token (µs)" : "memory of the first rank's process",
              .logarithmic = true,

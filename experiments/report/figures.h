@@ -1,6 +1,7 @@
 // The figures of a report, from what the runs say.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,19 @@
 #include "experiments/report/variants.h"
 
 namespace mixspan {
+
+/// Titles; what a report writes has their names, so that the next one knows its own files.
+inline constexpr std::string_view kCostFigure = "Loss against attention cost";
+inline constexpr std::string_view kLayersFigure = "Which layers are full";
+inline constexpr std::string_view kEffectsFigure = "What one full layer is worth";
+inline constexpr std::string_view kPositionFigure = "Loss by position";
+inline constexpr std::string_view kEvaluationFigure = "Evaluation loss";
+inline constexpr std::string_view kTrainingFigure = "Training loss";
+inline constexpr std::string_view kTimeFigure = "Time over context";
+inline constexpr std::string_view kMemoryFigure = "Memory over context";
+inline constexpr std::array kFigureTitles{kCostFigure,     kLayersFigure,     kEffectsFigure,
+                                          kPositionFigure, kEvaluationFigure, kTrainingFigure,
+                                          kTimeFigure,     kMemoryFigure};
 
 struct Figure {
   std::string title;    ///< also the name of its file

@@ -86,15 +86,9 @@ PageSection settings_section(const Findings& study) {
   std::map<std::string, std::string> defaults;
   for (const auto& [key, value] : config_values(RunConfig{})) defaults[key] = value;
   std::string rows;
-  for (const RunRecord& run : study.runs) {
-    if (!run.config) continue;
-    for (const auto& [key, value] : config_values(*run.config)) {
-      const bool varies = key == "train.seed" ||
-                          std::find(study.keys.begin(), study.keys.end(), key) != study.keys.end();
-      if (varies || value == defaults[key]) continue;
-      rows += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(key), escaped(plain_value(value)));
-    }
-    break;
+  for (const auto& [key, value] : study.common) {
+    if (key == "train.seed" || value == defaults[key]) continue;
+    rows += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(key), escaped(plain_value(value)));
   }
   return {"Settings in common",
           rows.empty() ? "<p>All keys that no run varies have their defaults.</p>\n"

@@ -24,18 +24,12 @@ namespace fs = std::filesystem;
 bool is_ours(const std::string& name) {
   constexpr std::string_view kTables[] = {"variants.csv", "runs.csv", "layers.csv", "positions.csv",
                                           "scaling.csv"};
+  if (std::find(std::begin(kTables), std::end(kTables), name) != std::end(kTables)) return true;
+  if (!name.ends_with(".svg")) return false;
   // Of layers there can be several, with the settings in their names.
-  constexpr std::string_view kFigures[] = {"loss-against-attention-cost.svg",
-                                           "what-one-full-layer-is-worth.svg",
-                                           "loss-by-position.svg",
-                                           "evaluation-loss.svg",
-                                           "training-loss.svg",
-                                           "time-over-context.svg",
-                                           "memory-over-context.svg",
-                                           "step-time-measured-planned-extrapolated.svg"};
-  return std::find(std::begin(kTables), std::end(kTables), name) != std::end(kTables) ||
-         std::find(std::begin(kFigures), std::end(kFigures), name) != std::end(kFigures) ||
-         (name.starts_with("which-layers-are-full") && name.ends_with(".svg"));
+  return name.starts_with(slug(kLayersFigure)) || name == slug(kScaleFigure) + ".svg" ||
+         std::any_of(kFigureTitles.begin(), kFigureTitles.end(),
+                     [&](std::string_view title) { return name == slug(title) + ".svg"; });
 }
 
 /// The tables and figures beside the page. Those of an earlier report that are not written again
@@ -59,6 +53,23 @@ std::string title_of(const fs::path& folder) {
   return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
 }
 
+/// The folder of tables and figures beside `out`. Refuses one that is not a folder, and one that
+/// the runs lie in.
+fs::path tables_folder(const ReportRequest& request) {
+  const fs::path tables = fs::path(request.out).replace_extension();
+  require(!fs::exists(tables) || fs::is_directory(tables),
+          "{}: is not a folder; {} wants its tables and figures there: give --out another name",
+          tables.string(), request.out.string());
+  if (!fs::exists(tables)) return tables;
+  const fs::path way = fs::relative(request.folder, tables);
+  require(
+      !way.empty() && *way.begin() == "..",
+      "{}: holds the runs of {}; {} wants a folder of its own for tables and figures: give --out "
+      "another name",
+      tables.string(), request.folder.string(), request.out.string());
+  return tables;
+}
+
 }  // namespace
 
 void write_report(const ReportRequest& request) {
@@ -69,6 +80,7 @@ void write_report(const ReportRequest& request) {
   const fs::path parent = fs::absolute(out).parent_path();
   require(fs::is_directory(parent), "{}: no such folder; wanted one that is there",
           parent.string());
+  const fs::path tables = tables_folder(request);
   const Findings study = make_findings(read_runs(request.folder));
   const std::vector<EffectFamily> effects = layer_effects(study);
   const std::vector<ScalingLine> lines = scaling_lines(study);
@@ -89,7 +101,7 @@ void write_report(const ReportRequest& request) {
   }
   page.sections.push_back(settings_section(study));
   page.sections.push_back(runs_section(study));
-  write_folder(fs::path(out).replace_extension(), make_csv_tables(study, effects, lines), figures);
+  write_folder(tables, make_csv_tables(study, effects, lines), figures);
   replace_file(out, to_html(page));
 }
 

@@ -12,7 +12,8 @@ struct ReportRequest {
 };
 
 /// Replaces what an earlier report wrote. Works on runs that are unfinished, failed, or not begun.
-/// Throws InputError where the folder holds no run.
+/// Throws InputError where the folder holds no run, where `out` cannot be a file there, and where
+/// the folder of tables would be a file or hold the runs.
 void write_report(const ReportRequest&);
 
 }  // namespace mixspan

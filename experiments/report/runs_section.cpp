@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "experiments/report/chart_axis.h"
 #include "experiments/report/markup.h"
@@ -24,12 +25,20 @@ std::string quoted(const std::string& word) {
   return out + "'";
 }
 
-/// A new folder: in its own, a finished run has nothing left to do.
+/// Absolute and without a slash at its end, for a shell that is in any folder.
+std::filesystem::path from_anywhere(const std::filesystem::path& path) {
+  return (std::filesystem::absolute(path) / "").lexically_normal().parent_path();
+}
+
+/// A new folder: in its own, a finished run has nothing left to do. A run that has not begun gets
+/// the one that its sweep has for it.
 std::string command_of(const RunRecord& run) {
-  const std::string folder =
-      run.folder.empty() ? "runs/" + run.name : run.folder.string() + "-again";
-  std::string command = fmt::format("mixspan train {} --run-dir {}",
-                                    quoted(run.config_file.string()), quoted(folder));
+  const std::filesystem::path config = from_anywhere(run.config_file);
+  const std::filesystem::path folder = run.folder.empty()
+                                           ? config.parent_path().parent_path() / "runs" / run.name
+                                           : from_anywhere(run.folder).concat("-again");
+  std::string command = fmt::format("mixspan train {} --run-dir {}", quoted(config.string()),
+                                    quoted(folder.string()));
   if (run.config && run.config->parallel.ranks() > 1) {
     command += fmt::format(" --ranks {}", run.config->parallel.ranks());
   }
@@ -94,6 +103,14 @@ std::string facts(const RunRecord& run) {
   return fmt::format("<dl class=\"keys\">{}</dl>", rows);
 }
 
+bool has_relative_data(const RunConfig& config) {
+  const auto is_relative = [](const std::string& data) {
+    return !data.empty() && !data.starts_with("synthetic:") &&
+           std::filesystem::path(data).is_relative();
+  };
+  return is_relative(config.data.train) || is_relative(config.data.eval);
+}
+
 std::string varied(const Findings& study, const RunRecord& run) {
   std::string text;
   for (const auto& [key, value] : config_values(*run.config)) {
@@ -120,7 +137,10 @@ std::string run_html(const Findings& study, const RunRecord& run) {
   if (!run.problem.empty()) body += fmt::format("<p class=\"error\">{}</p>", escaped(run.problem));
   body += sparkline(run) + facts(run);
   if (run.config) {
-    body += "<p>Again, in a new folder:</p>" +
+    body += fmt::format("<p>{}{}:</p>", run.folder.empty() ? "To run it" : "Again, in a new folder",
+                        has_relative_data(*run.config)
+                            ? ", from the folder that the paths of its data start in"
+                            : "") +
             fmt::format("<pre class=\"cmd\">{}</pre>", escaped(command_of(run)));
     body += "<p>What varies between the runs:</p>" + varied(study, run);
   }

@@ -42,22 +42,19 @@ void fill_vocabulary(std::vector<RunRecord>& runs) {
   }
 }
 
-std::vector<std::string> varying_keys(const std::vector<Values>& all) {
-  std::vector<std::string> keys;
-  const Values* first = nullptr;
-  for (const Values& values : all) {
-    if (!values.empty() && first == nullptr) first = &values;
-  }
-  if (first == nullptr) return keys;
+/// Fills in `keys` and `common`. What is passed over is among neither where it varies.
+void find_keys(Findings& study, const std::vector<Values>& all) {
+  const auto first =
+      std::find_if(all.begin(), all.end(), [](const Values& v) { return !v.empty(); });
+  if (first == all.end()) return;
   for (std::size_t k = 0; k < first->size(); ++k) {
     const auto& [key, value] = (*first)[k];
-    if (matches_any(key, passed_over())) continue;
     const bool varies = std::any_of(all.begin(), all.end(), [&, k](const Values& v) {
       return !v.empty() && v[k].second != (*first)[k].second;
     });
-    if (varies) keys.push_back(key);
+    if (!varies) study.common.emplace_back(key, value);
+    if (varies && key != kSeed && !matches_any(key, passed_over())) study.keys.push_back(key);
   }
-  return keys;
 }
 
 std::string label_of(const std::vector<std::string>& keys, const std::vector<std::string>& values) {
@@ -292,8 +289,7 @@ Findings make_findings(std::vector<RunRecord> runs) {
   for (const RunRecord& run : study.runs) {
     all.push_back(run.config ? config_values(*run.config) : Values{});
   }
-  study.keys = varying_keys(all);
-  std::erase(study.keys, kSeed);
+  find_keys(study, all);
   std::set<std::int64_t> seeds;
   std::map<std::vector<std::string>, std::size_t> known;
   for (std::size_t r = 0; r < study.runs.size(); ++r) {

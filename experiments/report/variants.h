@@ -45,6 +45,7 @@ struct Variant {
 struct Findings {
   std::vector<RunRecord> runs;
   std::vector<std::string> keys;  ///< that vary, without train.seed, in the config's order
+  std::vector<std::pair<std::string, std::string>> common;  ///< that no run varies; as TOML
   std::vector<std::string> seeds;
   std::vector<Variant> variants;   ///< by settings, then from most attention to least
   std::vector<std::string> notes;  ///< what a reader must know: runs left out, and why

@@ -9,7 +9,9 @@
 #include "experiments/report/ranking.h"
 #include "experiments/report/report.h"
 #include "tests/experiments/report_runs.h"
+#include "tests/experiments/sweep_fixture.h"
 #include "tests/support/fixture.h"
+#include "tests/support/program.h"
 
 namespace mixspan {
 namespace {
@@ -144,6 +146,120 @@ TEST_F(FairReport, OneRunThatCannotBeReadIsOneRunsTrouble) {
   EXPECT_EQ(s.runs[0].state, "unreadable");
   EXPECT_NE(s.runs[0].problem.find("cannot be opened"), std::string::npos) << s.runs[0].problem;
   EXPECT_EQ(s.runs[1].state, "done");
+}
+
+TEST_F(FairReport, OneModelOfSeveralNamesIsComparedOnce) {
+  for (std::int64_t seed = 1; seed <= 3; ++seed) {
+    for (const char* layers : {"none", "bottom:1", "spaced:1", "top:1", "all"}) {
+      add(layers, seed, 3 + noise(fmt::format("{}{}", layers, seed)));
+    }
+  }
+  const Findings s = study();
+  EXPECT_EQ(s.comparisons(), 3u);
+  const std::size_t bottom = index_of(s, "bottom:1"), spaced = index_of(s, "spaced:1");
+  EXPECT_EQ(s.variants[spaced].same_as, bottom);
+  EXPECT_EQ(s.variants[bottom].same_as, bottom);
+  EXPECT_TRUE(noted(s, "spaced:1 is the same model as bottom:1"));
+  const std::vector<EffectFamily> families = layer_effects(s);
+  ASSERT_EQ(families.size(), 1u);
+  ASSERT_EQ(families[0].effects.size(), 2u);
+  EXPECT_EQ(families[0].effects[0].layer, 0);
+  EXPECT_EQ(families[0].effects[1].layer, 5);
+  EXPECT_NE(page().find("compared once"), std::string::npos);
+}
+
+TEST_F(FairReport, AFamilyHasEachLayerOnce) {
+  for (const char* span : {"sliding:16", "block:32"}) {
+    for (const char* layers : {"1,2,3,4,5", "0,2,3,4,5", "all"}) {
+      RunConfig c = report_config(layers, 1);
+      c.model.span = span;
+      write_run(out / fmt::format("{}{}", c.model.span.substr(0, 5), layers), {.config = c});
+    }
+  }
+  const Findings s = study();
+  const std::vector<EffectFamily> families = layer_effects(s);
+  ASSERT_EQ(families.size(), 2u);
+  for (const EffectFamily& family : families) {
+    ASSERT_EQ(family.effects.size(), 2u);
+    EXPECT_EQ(family.effects[0].layer, 0);
+    EXPECT_EQ(family.effects[1].layer, 1);
+  }
+  EXPECT_TRUE(name_of(families[0], s).ends_with(" for block:32")) << name_of(families[0], s);
+}
+
+TEST_F(FairReport, SettingsInCommonAreThoseOfEveryRun) {
+  for (const std::int64_t seed : {1, 2}) {
+    RunConfig c = report_config("none", seed);
+    c.log.every_steps = 7 * seed;
+    c.checkpoint.keep = 9;
+    write_run(out / std::to_string(seed), {.config = c});
+  }
+  const std::string text = page();
+  const std::string common = text.substr(text.find("What no run varies, where"));
+  const std::string list = common.substr(0, common.find("</dl>"));
+  EXPECT_EQ(list.find("log.every_steps"), std::string::npos) << list;
+  EXPECT_NE(list.find("checkpoint.keep"), std::string::npos) << list;
+}
+
+/// The second run has no record in the last part: no mean of one run stands for both there.
+TEST_F(FairReport, CurvesEndWhereARunHasNoRecord) {
+  write_run(out / "a", {.config = report_config("none", 1), .loss = 2, .records = 20});
+  write_run(out / "b", {.config = report_config("none", 2), .loss = 4, .records = 10});
+  const Findings s = study();
+  const std::vector<Figure> figures = make_figures(s, {}, {});
+  const auto curve = std::find_if(figures.begin(), figures.end(),
+                                  [](const Figure& f) { return f.title == kTrainingFigure; });
+  ASSERT_NE(curve, figures.end());
+  const auto& chart = std::get<Chart>(curve->drawing);
+  ASSERT_EQ(chart.series.size(), 1u);
+  EXPECT_EQ(chart.series[0].points.size(), 10u);
+  EXPECT_NEAR(chart.series[0].points.back().y, 3, 0.1);
+}
+
+TEST_F(FairReport, TablesNeverGoWhereTheRunsAre) {
+  add("none", 1, 3);
+  for (const fs::path& name : {out, out / "none-1", fs::path(out.parent_path())}) {
+    EXPECT_THROW(write_report({out / "none-1", name.string() + ".html"}), InputError) << name;
+    EXPECT_FALSE(fs::exists(name.string() + ".html"));
+  }
+  write_file(out / "taken", "a file");
+  EXPECT_THROW(write_report({out, out / "taken.html"}), InputError);
+  EXPECT_EQ(read_file(out / "taken"), "a file");
+}
+
+TEST_F(FairReport, CommandsWorkFromAnyFolder) {
+  add("none", 1, 3);
+  fs::create_directories(out / "later/configs");
+  write_file(out / "later/configs/x.toml", to_toml(report_config("none", 1)));
+  write_report({out / "none-1/", folder / "one.html"});
+  EXPECT_NE(read_file(folder / "one.html")
+                .find(fmt::format("mixspan train {0}/none-1/config.toml --run-dir {0}/none-1-again",
+                                  out.string())),
+            std::string::npos);
+  write_report({out / "later", folder / "later.html"});
+  EXPECT_NE(read_file(folder / "later.html")
+                .find(fmt::format("mixspan train {0}/later/configs/x.toml --run-dir "
+                                  "{0}/later/runs/x",
+                                  out.string())),
+            std::string::npos);
+}
+
+/// Synthetic data has no bytes per token: the tables are empty there.
+TEST_F(FairReport, TheNumbersOfARealSweepEqualARecomputation) {
+  if (!fs::exists("/usr/bin/python3")) GTEST_SKIP() << "no python3";
+  write_file(folder / "base.toml", fmt::format(kTinyBase, 6));
+  write_file(folder / "s.toml",
+             "[sweep]\nbase = \"base.toml\"\n[grid]\ntrain.seed = [1, 2]\n"
+             "model.full_layers = [\"none\", \"bottom:1\", \"all\"]\n");
+  ProgramResult r = mixspan({"sweep", folder / "s.toml", "--out", folder / "real"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  r = mixspan({"report", folder / "real"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  r = Program({"/usr/bin/python3", MIXSPAN_SOURCE_DIR "/tests/report/recompute.py", folder / "real",
+               folder / "real/report"})
+          .wait();
+  EXPECT_EQ(r.exit_code, 0) << r.out << r.err;
+  EXPECT_NE(r.out.find(" 0 different"), std::string::npos) << r.out;
 }
 
 }  // namespace
