@@ -10,17 +10,12 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "experiments/run/metrics_reader.h"
 
 namespace mixspan {
 
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 // The names are those of the ranges that kernels and communicators trace.
 StepParts parts_of(const nlohmann::json& time) {

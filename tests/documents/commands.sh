@@ -130,7 +130,7 @@ check_lists() {
 prepare
 if [[ $page == slurm/* ]]; then
   [[ $(id -u) == 0 ]] || { echo "skipped: a cluster on one machine needs root" && exit 77; }
-  command -v slurmctld >/dev/null || { echo "skipped: no Slurm here; scripts/setup installs it" && exit 77; }
+  command -v slurmctld >/dev/null || { echo "skipped: no Slurm here; scripts/setup --tests installs it" && exit 77; }
 fi
 check_lists
 language='' open='' named='' command='' number=0
