@@ -99,24 +99,27 @@ struct Taken {
   std::string_view key;  // "": the sweep's own
 };
 
-constexpr std::array<Taken, 19> kTaken{{{"--partition", "-p", "partition"},
+constexpr std::array<Taken, 22> kTaken{{{"--partition", "-p", "partition"},
                                         {"--account", "-A", "account"},
                                         {"--qos", "-q", "qos"},
                                         {"--constraint", "-C", "constraint"},
                                         {"--time", "-t", "time"},
                                         {"--nodes", "-N", "nodes"},
+                                        {"--ntasks", "-n", ""},
                                         {"--ntasks-per-node", "", "tasks_per_node"},
                                         {"--cpus-per-task", "-c", "cpus_per_task"},
                                         {"--gpus-per-node", "", "gpus_per_node"},
                                         {"--mem", "", "mem"},
                                         {"--signal", "", "signal_before_s"},
                                         {"--array", "-a", ""},
-                                        {"--ntasks", "-n", ""},
                                         {"--output", "-o", ""},
                                         {"--error", "-e", ""},
                                         {"--open-mode", "", ""},
                                         {"--job-name", "-J", ""},
                                         {"--no-requeue", "", ""},
+                                        {"--wait", "-W", ""},
+                                        {"--chdir", "-D", ""},
+                                        {"--test-only", "", ""},
                                         {"--wrap", "", ""}}};
 
 std::string check_sbatch(const ConfigValue& value) {
@@ -132,7 +135,9 @@ std::string check_sbatch(const ConfigValue& value) {
     for (const Taken& taken : kTaken) {
       const bool short_form =
           !taken.letter.empty() && !name.starts_with("--") && name.starts_with(taken.letter);
-      if (name != taken.option && !short_form) continue;
+      // sbatch takes the beginning of an option for the whole.
+      const bool long_form = name.starts_with("--") && taken.option.starts_with(name);
+      if (!long_form && !short_form) continue;
       return taken.key.empty() ? fmt::format("\"{}\": {} is the sweep's own", shown, taken.option)
                                : fmt::format("\"{}\": wanted slurm.{} for that", shown, taken.key);
     }
@@ -219,7 +224,7 @@ void describe_launch(ConfigSchema& schema, LocalLaunch& local, SlurmLaunch& slur
   schema.section("local", "Processes on this machine.");
   schema.field("jobs", &local.jobs,
                "Runs at a time; 0 means as many as the processors hold of `cores` each.",
-               {.min = 0, .max = 4096});
+               {.min = 0, .max = kMostJobs});
   schema.field("cores", &local.cores,
                "Processors of one run; 0 means that the jobs divide all of them, or, where jobs is "
                "0 too, that one run has all.",

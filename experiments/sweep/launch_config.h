@@ -10,6 +10,9 @@
 
 namespace mixspan {
 
+/// Runs at a time that --jobs and local.jobs may ask for.
+inline constexpr std::int64_t kMostJobs = 4096;
+
 /// Processes on this machine.
 struct LocalLaunch {
   std::int64_t jobs = 0;  ///< runs at a time; 0: one for every `cores` processors
