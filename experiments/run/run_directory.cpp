@@ -3,11 +3,15 @@
 #include <fmt/chrono.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/durable_file.h"
+#include "core/error.h"
+#include "experiments/run/checkpoint_folder.h"
 #include "experiments/run/config_diff.h"
 
 namespace mixspan {
@@ -42,6 +46,7 @@ std::vector<ConfigDifference> accepted_changes(const RunDirectoryOptions& option
             "{}: holds a run whose {} is {}, and the config says {}; give another --run-dir, or "
             "the old value",
             options.path.string(), d.key, value_text(d.old_value), value_text(d.new_value));
+    if (d.key == "train.steps") require_steps(options.path, options.steps);
   }
   return changes;
 }
@@ -85,7 +90,24 @@ RunStatus next_status(const RunDirectoryOptions& options) {
   return status;
 }
 
+// What a result.json says that can be read; 0 otherwise.
+std::int64_t finished_steps(const std::filesystem::path& run_dir) {
+  std::ifstream in(run_dir / "result.json", std::ios::binary);
+  const auto json = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const bool good = json.is_object() && json.contains("steps") && json["steps"].is_number_integer();
+  return good ? json["steps"].get<std::int64_t>() : 0;
+}
+
 }  // namespace
+
+void require_steps(const std::filesystem::path& run_dir, std::int64_t steps) {
+  const std::vector<StepFolder> saved = step_folders(run_dir / "checkpoints");
+  const std::int64_t done = std::max(finished_steps(run_dir), saved.empty() ? 0 : saved[0].step);
+  require(steps >= done,
+          "{}: holds a run that has done {} steps, and the config says train.steps = {}; wanted {} "
+          "or more, or another folder",
+          run_dir.string(), done, steps, done);
+}
 
 RunDirectory::RunDirectory(const RunDirectoryOptions& options)
     : path_(usable_folder(options)),

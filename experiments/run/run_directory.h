@@ -65,4 +65,8 @@ class RunDirectory {
   AppendFile log_;
 };
 
+/// Throws InputError, one line, where result.json or the newest checkpoint of `run_dir` has more
+/// than `steps` steps: what is done cannot be undone, and would pass for a run of `steps`.
+void require_steps(const std::filesystem::path& run_dir, std::int64_t steps);
+
 }  // namespace mixspan

@@ -125,6 +125,23 @@ TEST_F(RunDirectoryTest, AnotherConfigIsRefusedByItsFirstKeyAndChangesNothing) {
   EXPECT_FALSE(fs::exists(path / "lease.json"));
 }
 
+TEST_F(RunDirectoryTest, FewerStepsThanAreDoneAreRefused) {
+  RunDirectoryOptions fewer = options(replaced(kConfig, "steps = 100", "steps = 60"));
+  fewer.steps = 60;
+  { RunDirectory(options()).write_result(R"({"steps": 100})"); }
+  EXPECT_EQ(test::refusal([&] { RunDirectory run(fewer); }),
+            path.string() +
+                ": holds a run that has done 100 steps, and the config says train.steps = 60; "
+                "wanted 100 or more, or another folder");
+  EXPECT_EQ(file("config.toml"), kConfig);
+  EXPECT_TRUE(fs::exists(path / "result.json"));
+  fs::remove(path / "result.json");
+  fs::create_directories(path / "checkpoints/step-00000080");
+  EXPECT_NE(test::refusal([&] { RunDirectory run(fewer); }), "");
+  fs::rename(path / "checkpoints/step-00000080", path / "checkpoints/step-00000060");
+  EXPECT_NO_THROW(RunDirectory run(fewer));
+}
+
 TEST_F(RunDirectoryTest, KeysThatMayChangeReplaceTheOldOnesAndAreLogged) {
   { RunDirectory(options()).write_result("{}"); }
   const std::string longer = replaced(kConfig, "steps = 100", "steps = 200");
