@@ -15,7 +15,9 @@
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "experiments/run/config_diff.h"
+#include "experiments/run/run_directory.h"
 #include "experiments/run/train.h"
+#include "experiments/sweep/launch_record.h"
 #include "experiments/sweep/slurm_client.h"
 
 namespace mixspan {
@@ -55,6 +57,28 @@ void probe(const fs::path& folder) {
     throw;
   }
   fs::remove(file, ignored);
+}
+
+// What a sweep removes and replaces must be its own. It writes launch.toml before any config, so
+// one that was killed in its first moments has at most an empty configs/.
+void require_own(const SweepFolder& folder) {
+  constexpr const char* kWanted =
+      "wanted the folder of a sweep, a new one, or one without configs/, sweep.toml and "
+      "launch.toml";
+  const fs::path& out = folder.path();
+  if (fs::exists(folder.launch_file())) {
+    std::string problem = "it has no launch.working_dir";
+    try {
+      if (!read_launch_record(folder.launch_file()).working_dir.empty()) return;
+    } catch (const InputError& error) {
+      problem = error.what();
+    }
+    refuse("{}: its launch.toml is not that of a sweep ({}); {}", out.string(), problem, kWanted);
+  }
+  const fs::path configs = out / "configs";
+  require(!fs::exists(folder.sweep_file()) && (!fs::exists(configs) || fs::is_empty(configs)),
+          "{}: has {} but no launch.toml, so it is not the folder of a sweep; {}", out.string(),
+          fs::exists(folder.sweep_file()) ? "a sweep.toml" : "configs/", kWanted);
 }
 
 // "a10" after "a9": runs of digits compare as numbers.
@@ -112,6 +136,7 @@ SweepFolder::SweepFolder(const fs::path& path) : path_(fs::absolute(path).lexica
 SweepFolder SweepFolder::make(const fs::path& out) {
   SweepFolder folder(out);
   or_refuse(folder.path_, [&] {
+    require_own(folder);
     for (const char* part : {"configs", "runs", "logs"})
       fs::create_directories(folder.path_ / part);
     probe(folder.path_);
@@ -142,6 +167,7 @@ void SweepFolder::require_same_configs(const std::vector<SweepRun>& runs) const 
               "{}: run {} began with {} = {}, and the sweep now says {}; wanted the old value, "
               "another --out, or that folder moved away",
               run_dir(run.name).string(), run.name, d.key, shown(d.old_value), shown(d.new_value));
+      if (d.key == "train.steps") require_steps(run_dir(run.name), run.config.train.steps);
     }
   }
 }

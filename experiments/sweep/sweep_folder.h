@@ -19,7 +19,8 @@ namespace mixspan {
 class SweepFolder {
  public:
   /// Makes OUT and what belongs in it where it is not there. Throws InputError, one line, where it
-  /// cannot be written: no permission, no room, a quota that is used up.
+  /// cannot be written: no permission, no room, a quota that is used up; or where it has files by
+  /// the names of a sweep's that are not a sweep's. launch.toml is what tells: write it next.
   static SweepFolder make(const std::filesystem::path& out);
   /// Throws InputError where OUT is not a sweep's folder.
   static SweepFolder open(const std::filesystem::path& out);
