@@ -68,6 +68,7 @@ struct Prepared {  // all that needs memory, made before fork()
   bool pinned;
   int log;
   pid_t parent;
+  sigset_t mask;  // of signals, for the program
 };
 
 [[noreturn]] void say_and_exit(const char* what) {
@@ -79,9 +80,24 @@ struct Prepared {  // all that needs memory, made before fork()
   ::_exit(127);
 }
 
+// Handlers of this process would only note a signal in the child's copy of its memory.
+void drop_handlers() {
+  for (int number = 1; number < NSIG; ++number) {
+    struct sigaction now {};
+    if (::sigaction(number, nullptr, &now) != 0) continue;
+    if (now.sa_handler == SIG_IGN || now.sa_handler == SIG_DFL) continue;
+    struct sigaction usual {};
+    usual.sa_handler = SIG_DFL;
+    ::sigaction(number, &usual, nullptr);
+  }
+}
+
+// All signals are blocked when it is called.
 [[noreturn]] void become(const Prepared& p) {
+  drop_handlers();
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != p.parent) ::_exit(128 + SIGTERM);  // it ended before it could be noticed
+  ::sigprocmask(SIG_SETMASK, &p.mask, nullptr);
   ::setpgid(0, 0);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(nothing, STDIN_FILENO);
@@ -136,13 +152,19 @@ std::optional<ChildProcess> ChildProcess::start(const ChildRequest& request) {
              {},
              !request.processors.empty(),
              log.get(),
-             ::getpid()};
+             ::getpid(),
+             {}};
   CPU_ZERO(&p.processors);
   for (const int processor : request.processors) CPU_SET(processor, &p.processors);
   const std::uintmax_t begin = std::filesystem::file_size(request.log);
+  sigset_t all;
+  sigfillset(&all);
+  check(::pthread_sigmask(SIG_SETMASK, &all, &p.mask) == 0, "signals cannot be held back");
   const pid_t pid = ::fork();
-  check(pid >= 0, "no process for {}: {}", request.log.stem().string(), std::strerror(errno));
   if (pid == 0) become(p);
+  const int error = errno;
+  ::pthread_sigmask(SIG_SETMASK, &p.mask, nullptr);
+  check(pid >= 0, "no process for {}: {}", request.log.stem().string(), std::strerror(error));
   return ChildProcess(pid, request.log, begin);
 }
 
@@ -158,16 +180,21 @@ void ChildProcess::signal(int number) const {
 }
 
 std::string ChildProcess::last_words() const {
+  const LastWords words = mixspan::last_words(log_, log_begin_);
+  return words.error.empty() ? words.line : words.error;
+}
+
+LastWords last_words(const std::filesystem::path& log, std::uintmax_t begin) {
   constexpr std::string_view kError = "mixspan: ";
-  std::ifstream in(log_, std::ios::binary);
-  in.seekg(static_cast<std::streamoff>(log_begin_));
-  std::string last, error;
+  std::ifstream in(log, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(begin));
+  LastWords words;
   for (std::string line; std::getline(in, line);) {
     if (line.empty()) continue;
-    last = line;
-    if (line.starts_with(kError)) error = line.substr(kError.size());
+    words.line = line;
+    if (line.starts_with(kError)) words.error = line.substr(kError.size());
   }
-  return error.empty() ? last : error;
+  return words;
 }
 
 bool is_locked(const std::filesystem::path& log) {

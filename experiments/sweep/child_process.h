@@ -50,6 +50,13 @@ class ChildProcess {
   std::uintmax_t log_begin_;
 };
 
+struct LastWords {
+  std::string line;   ///< the last one that is not empty
+  std::string error;  ///< what follows the last "mixspan: " that a line begins with
+};
+/// Of a log from byte `begin` on. Empty where there are none, or no log.
+LastWords last_words(const std::filesystem::path& log, std::uintmax_t begin = 0);
+
 /// Whether a child of this or another process holds `log`.
 bool is_locked(const std::filesystem::path& log);
 

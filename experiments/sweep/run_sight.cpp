@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "experiments/run/lease.h"
 #include "experiments/run/metrics_reader.h"
+#include "experiments/sweep/child_process.h"
 
 namespace mixspan {
 
@@ -63,7 +64,8 @@ void settle_without_job(const fs::path& run_dir, const RunStatus& status, RunSig
 }
 
 // Returns whether the batch system decides.
-bool settle_by_job(const RunStatus& status, const JobStates* jobs, RunSight& sight) {
+bool settle_by_job(const fs::path& run_dir, const RunStatus& status, const JobStates* jobs,
+                   RunSight& sight) {
   if (status.job_id.empty()) return false;
   if (jobs == nullptr) return status.state == RunState::queued || is_writing(status.state);
   const auto job = jobs->find(status.job_id);
@@ -81,6 +83,16 @@ bool settle_by_job(const RunStatus& status, const JobStates* jobs, RunSight& sig
     sight.state = RunState::interrupted;
     sight.note = fmt::format("job {} is gone", status.job_id);
   }
+  if (status.state == RunState::queued) {
+    // A run that refuses its config or data does so before it opens its folder; its job's log has
+    // the reason.
+    const fs::path sweep = run_dir.parent_path().parent_path();
+    const LastWords words = last_words(sweep / "slurm" / (status.job_id + ".log"));
+    if (!words.error.empty()) {
+      sight.state = RunState::failed;
+      sight.note = words.error;
+    }
+  }
   return true;
 }
 
@@ -88,8 +100,12 @@ void add_result(const fs::path& run_dir, RunSight& sight) {
   std::ifstream in(run_dir / "result.json", std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object()) return;
-  if (json.contains("steps")) sight.step = sight.steps = json["steps"].get<std::int64_t>();
+  const bool good = json.is_object() && json.contains("steps") && json["steps"].is_number_integer();
+  if (!good) {
+    sight.note = fmt::format("{}: is damaged", (run_dir / "result.json").string());
+    return;
+  }
+  sight.step = sight.steps = json["steps"].get<std::int64_t>();
   if (json.contains("loss") && json["loss"].is_number()) {
     sight.train_loss = json["loss"].get<double>();
   }
@@ -136,7 +152,7 @@ RunSight look_once(const fs::path& run_dir, const std::string& name, const JobSt
     return sight;
   }
   if (status->state == RunState::done) sight.state = RunState::interrupted;  // it is open again
-  if (!settle_by_job(*status, jobs, sight)) settle_without_job(run_dir, *status, sight);
+  if (!settle_by_job(run_dir, *status, jobs, sight)) settle_without_job(run_dir, *status, sight);
   return sight;
 }
 

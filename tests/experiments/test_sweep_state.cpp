@@ -103,6 +103,35 @@ TEST_F(SweepState, OfARunWithAResultIsDone) {
   EXPECT_EQ(seen(RunState::done, "", nullptr), "interrupted") << "it was opened again";
 }
 
+TEST_F(SweepState, OfADamagedResultSaysSo) {
+  seen(RunState::done, "", nullptr);
+  for (const char* text : {"{", "[]", "{}", R"({"steps": "many"})"}) {
+    write_file(run / "result.json", text);
+    const RunSight sight = look_at(run, "run", nullptr);
+    EXPECT_EQ(state_name(sight), "done");
+    EXPECT_NE(sight.note.find("result.json: is damaged"), std::string::npos) << sight.note;
+  }
+  write_file(run / "result.json", R"({"steps": 5, "loss": "x", "eval": [1]})");
+  EXPECT_EQ(look_at(run, "run", nullptr).note, "");
+}
+
+TEST_F(SweepState, OfAJobThatRefusedItsConfigIsFailed) {
+  const JobStates none;
+  const fs::path there = scratch / "sweep/runs/a";
+  fs::create_directories(there);
+  fs::create_directories(scratch / "sweep/slurm");
+  RunStatus status;
+  status.state = RunState::queued;
+  status.job_id = "7_0";
+  write_status(there, status);
+  EXPECT_EQ(state_name(look_at_state(there, "a", &none)), "interrupted") << "no log: cancelled";
+  write_file(scratch / "sweep/slurm/7_0.log", "== a: job 7_0\nmixspan: x.h5: no such file\n== a\n");
+  const RunSight sight = look_at_state(there, "a", &none);
+  EXPECT_EQ(state_name(sight), "failed");
+  EXPECT_EQ(sight.note, "x.h5: no such file");
+  EXPECT_EQ(state_name(look_at_state(there, "a", nullptr)), "queued") << "Slurm cannot be asked";
+}
+
 TEST_F(SweepState, OfADamagedStatusSaysSo) {
   seen(RunState::running, "", nullptr);
   write_file(run / "status.json", "{");
@@ -235,6 +264,10 @@ TEST_F(SweepFolderFiles, MoreStepsOpenAFinishedRunAgainOtherLogsDoNot) {
   folder.require_same_configs(runs);
   folder.write("", runs);
   EXPECT_FALSE(fs::exists(folder.run_dir("seed-1") / "result.json"));
+  fs::create_directories(folder.run_dir("seed-1") / "checkpoints/step-00000012");
+  runs[0].config.train.steps = 11;
+  EXPECT_NE(refusal([&] { folder.require_same_configs(runs); }).find("12 or more"),
+            std::string::npos);
 }
 
 TEST_F(SweepFolderFiles, AFolderThatCannotBeWrittenIsRefusedInOneLine) {
