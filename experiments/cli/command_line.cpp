@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <new>
@@ -11,6 +12,7 @@
 #include "core/text.h"
 #include "experiments/cli/commands.h"
 #include "experiments/run/lease.h"
+#include "experiments/sweep/launch_config.h"
 
 namespace mixspan {
 
@@ -118,7 +120,7 @@ void add_sweep_care(CLI::App& sweep, Action& action) {
   cancel->callback([c, &action] { action = [c] { return sweep_cancel_command(*c); }; });
 
   CLI::App* retry = add_command(sweep, "retry", "Run what failed or was interrupted again",
-                                "mixspan sweep retry runs/placement top-1-seed-2");
+                                "mixspan sweep retry runs/placement full_layers=top-1,seed=2");
   auto r = std::make_shared<SweepRetryArgs>();
   retry->add_option("DIR", r->folder, kSweepFolder)->required();
   retry->add_option("NAME", r->names, "These runs only");
@@ -134,11 +136,20 @@ void add_launch_options(CLI::App* c, SweepArgs& a) {
       ->capture_default_str();
   c->add_option("--out", a.out, "Where the runs live; default runs/NAME-OF-FILE");
   c->add_option("--jobs", a.jobs, "Runs at a time; default: what the file says")
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(CLI::Range(std::int64_t{1}, kMostJobs));
   c->add_flag("--dry-run", a.dry_run, "Print the runs with their cost, memory and time, and exit");
   c->add_option("--machine", a.machine,
                 "What a dry run plans for (TOML); default: this machine, measured");
   c->add_flag("--wait", a.wait, "With slurm: show the table until all jobs have ended");
+}
+
+// Before status, cancel or retry they would mean nothing.
+void refuse_options_of_sweep(const CLI::App& sweep) {
+  const std::string command = sweep.get_subcommands()[0]->get_name();
+  for (const CLI::Option* option : sweep.get_options()) {
+    require(option->count() == 0, "sweep {}: takes no {}; wanted mixspan sweep {} DIR", command,
+            option->get_name(), command);
+  }
 }
 
 void add_sweep(CLI::App& app, Action& action) {
@@ -151,7 +162,11 @@ void add_sweep(CLI::App& app, Action& action) {
   c->add_option("SWEEP", a->file, "The sweep file (TOML)");
   add_launch_options(c, *a);
   c->callback([a, c, &action] {  // comes after that of a subcommand
-    if (c->get_subcommands().empty()) action = [a] { return sweep_command(*a); };
+    if (c->get_subcommands().empty()) {
+      action = [a] { return sweep_command(*a); };
+    } else {
+      refuse_options_of_sweep(*c);
+    }
   });
   c->require_subcommand(0, 1);
   add_sweep_care(*c, action);

@@ -47,7 +47,11 @@ void say_failures(const SweepFolder& folder, const std::vector<RunSight>& sights
 // The end of a sweep that was waited for.
 ExitCode close(const SweepFolder& folder, const std::vector<std::string>& names,
                const SweepTable& table, ExitCode code) {
-  const std::vector<RunSight> sights = folder.look(names, known_jobs(folder, names).get());
+  std::vector<RunSight> sights = folder.look(names, known_jobs(folder, names).get());
+  for (RunSight& run : sights) {  // a full disk holds no word of its run's failure
+    const RunSight* last = table.shown(run.name);
+    if (last != nullptr && last->state == RunState::failed && needs_start(run)) run = *last;
+  }
   if (!table.live()) {
     for (const std::string& line : table_lines(sights)) fmt::print("{}\n", line);
     fmt::print("{}\n", summary_line(sights));
@@ -82,7 +86,10 @@ ExitCode launch(const SweepFolder& folder, const std::vector<SweepRun>& runs,
 }
 
 // What can be refused without touching the folder.
-void require_launcher(const LaunchRecord& how) {
+void require_launcher(const LaunchRecord& how, bool wait) {
+  require(!wait || how.launcher == "slurm",
+          "--wait: the launcher is {}, which always waits; wanted --wait with slurm only",
+          how.launcher);
   if (how.launcher == "slurm") {
     require_slurm();
   } else {
@@ -99,17 +106,22 @@ ExitCode dry_run(const SweepFile& file, const LaunchRecord& how, const std::vect
   if (how.launcher == "local") {
     jobs = static_cast<std::int64_t>(divide_processors(how.local).size());
   }
+  jobs = std::min(jobs, static_cast<std::int64_t>(runs.size()));
   const std::int64_t sharing = how.launcher == "local" ? jobs : 1;  // of one machine
   fmt::print("{}", dry_run_table(plan_runs(runs, machine, sharing), machine.name, jobs));
   if (file.is_search()) fmt::print("a search: further runs follow from the losses of these\n");
   return kFinished;
 }
 
-bool has_new(const std::vector<SweepRun>& runs, const std::vector<SweepRun>& before) {
+// Those of `runs` that `before` does not have.
+std::vector<SweepRun> new_of(const std::vector<SweepRun>& runs,
+                             const std::vector<SweepRun>& before) {
   const std::vector<std::string> known = names_of(before);
-  return std::any_of(runs.begin(), runs.end(), [&](const SweepRun& run) {
+  std::vector<SweepRun> fresh;
+  std::copy_if(runs.begin(), runs.end(), std::back_inserter(fresh), [&](const SweepRun& run) {
     return std::find(known.begin(), known.end(), run.name) == known.end();
   });
+  return fresh;
 }
 
 }  // namespace
@@ -126,31 +138,39 @@ ExitCode sweep_command(const SweepArgs& a) {
 }
 
 ExitCode run_sweep(const SweepFile& file, const SweepArgs& a) {
+  require(a.machine.empty() || a.dry_run,
+          "--machine: is what a dry run plans for; wanted it with --dry-run only");
   LaunchRecord how{a.launcher, fs::current_path().string(), file.local(), file.slurm()};
   if (a.jobs > 0) (a.launcher == "local" ? how.local.jobs : how.slurm.max_at_once) = a.jobs;
   const fs::path out = sweep_out(file, a);
   const LossOf loss = [&](const std::string& name) { return final_eval_loss(out / "runs" / name); };
   std::vector<SweepRun> runs = file.runs(loss);
   if (a.dry_run) return dry_run(file, how, runs, a.machine);
-  require_launcher(how);
+  require_launcher(how, a.wait);
   const SweepFolder folder = SweepFolder::make(out);
   const Lease lease = take_sweep(folder);
   const StopSignal signals;
   SweepTable table(stdout);
+  ExitCode worst = kFinished;
+  std::vector<SweepRun> started = runs;  // in this round
   while (true) {
     folder.require_same_configs(runs);
+    write_launch_record(folder.launch_file(), how);  // first: it says whose folder this is
     folder.write(file.text(), runs);
-    write_launch_record(folder.launch_file(), how);
-    const ExitCode code = launch(folder, runs, how, a.wait, lease, signals, table);
+    const ExitCode code = launch(folder, started, how, a.wait, lease, signals, table);
     const bool waited = how.launcher == "local" || a.wait;
     if (file.is_search() && !waited) {
       fmt::print("a search: give the same command again when these are finished\n");
     }
     if (!waited) return code;
-    if (code != kFinished || !file.is_search()) return close(folder, names_of(runs), table, code);
+    if (code != kFinished) worst = code;
+    const bool ended = code == kFinished || code == kFailure;
+    if (!ended || !file.is_search()) return close(folder, names_of(runs), table, worst);
+    // A failed run stops its own search alone, and is not tried again by the rounds of the others.
     std::vector<SweepRun> next = file.runs(loss);
-    if (!has_new(next, runs)) return close(folder, names_of(next), table, code);
+    started = new_of(next, runs);
     runs = std::move(next);
+    if (started.empty()) return close(folder, names_of(runs), table, worst);
   }
 }
 
@@ -211,14 +231,19 @@ ExitCode sweep_cancel_command(const SweepCancelArgs& a) {
 ExitCode sweep_retry_command(const SweepRetryArgs& a) {
   const SweepFolder folder = SweepFolder::open(a.folder);
   const LaunchRecord how = read_launch_record(folder.launch_file());
-  require_launcher(how);
+  require_launcher(how, a.wait);
   const std::vector<std::string> known = folder.names();
   for (const std::string& name : a.names) {
     require(std::find(known.begin(), known.end(), name) != known.end(),
             "{}: has no run {}; `mixspan sweep status` lists them", folder.path().string(), name);
   }
   const Lease lease = take_sweep(folder);
-  const std::vector<std::string>& names = a.names.empty() ? known : a.names;
+  std::vector<std::string> names = known;
+  if (!a.names.empty()) {  // each once, in their order in the sweep
+    std::erase_if(names, [&](const std::string& name) {
+      return std::find(a.names.begin(), a.names.end(), name) == a.names.end();
+    });
+  }
   std::vector<SweepRun> runs;
   for (const RunSight& run : folder.look(names, known_jobs(folder, names).get())) {
     if (!needs_start(run) || (a.names.empty() && !run.state)) continue;

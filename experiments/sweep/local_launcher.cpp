@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <optional>
 #include <thread>
 
@@ -80,6 +81,8 @@ class LocalSweep {
         stopping = true;
         stop(signals.requested());
       }
+      // Once more: one that is just starting may lose the first.
+      if (stopping && Clock::now() - told_ > kGlance) tell_all();
       bool changed = reap(stopping);
       if (!stopping) changed = fill_slots() || changed;
       if (changed || (table_.live() && Clock::now() - shown_ > kGlance)) show();
@@ -106,6 +109,7 @@ class LocalSweep {
   }
 
   void tell_all() {
+    told_ = Clock::now();
     for (Slot& slot : slots_) {
       if (slot.child) slot.child->signal(SIGTERM);
     }
@@ -152,8 +156,12 @@ class LocalSweep {
                                           code == 128 + SIGKILL ? ", perhaps for its memory" : "")
                             : slot.child->last_words();
     if (status.last_error.empty()) status.last_error = fmt::format("exit code {}", code);
-    std::filesystem::create_directories(run_dir);
-    write_status(run_dir, status);
+    try {
+      std::filesystem::create_directories(run_dir);
+      write_status(run_dir, status);
+    } catch (const std::exception&) {  // its disk is full, say; the others may have another
+      unsaid_[slot.run] = status.last_error;
+    }
   }
 
   static std::string signal_text(int signal) {
@@ -181,7 +189,15 @@ class LocalSweep {
         at = waiting_.erase(at);
         continue;
       }
-      std::optional<ChildProcess> child = ChildProcess::start(child_request(run, s));
+      std::optional<ChildProcess> child;
+      try {
+        child = ChildProcess::start(child_request(run, s));
+      } catch (const Error& error) {
+        unsaid_[run] = error.what();
+        at = waiting_.erase(at);
+        look(run);
+        continue;
+      }
       if (!child) {
         ++at;
         continue;
@@ -212,6 +228,10 @@ class LocalSweep {
   const RunSight& look(std::size_t run) {
     const std::string& name = runs_[run].name;
     sights_[run] = look_at(folder_.run_dir(name), name, jobs_.get());
+    if (const auto why = unsaid_.find(run); why != unsaid_.end() && needs_start(sights_[run])) {
+      sights_[run].state = RunState::failed;
+      sights_[run].note = why->second;
+    }
     return sights_[run];
   }
 
@@ -247,7 +267,8 @@ class LocalSweep {
   KnownJobs jobs_;
   std::vector<RunSight> sights_;
   std::deque<std::size_t> waiting_;
-  Clock::time_point shown_, checked_;
+  std::map<std::size_t, std::string> unsaid_;  // why runs failed whose folder does not tell
+  Clock::time_point shown_, checked_, told_;
 };
 
 }  // namespace

@@ -145,6 +145,7 @@ SweepTable::SweepTable(std::FILE* stream, LineStyle style, int height)
     : stream_(stream), style_(style), height_(height) {}
 
 void SweepTable::show(const std::vector<RunSight>& runs) {
+  for (const RunSight& run : runs) shown_[run.name] = run;
   if (style_.live) {
     constexpr int kOthers = 4;  // heads, summary, how many are left out, the cursor's line
     const auto room = static_cast<std::size_t>(std::max(1, height_ - kOthers));
@@ -170,6 +171,11 @@ void SweepTable::show(const std::vector<RunSight>& runs) {
     fmt::print(stream_, "{}\n", line);
   }
   std::fflush(stream_);
+}
+
+const RunSight* SweepTable::shown(const std::string& run) const {
+  const auto found = shown_.find(run);
+  return found == shown_.end() ? nullptr : &found->second;
 }
 
 void SweepTable::note(const std::string& line) {

@@ -30,6 +30,8 @@ class SweepTable {
   void show(const std::vector<RunSight>& runs);
   /// A line that stays, above the table.
   void note(const std::string& line);
+  /// The run as it was shown last; null where it never was.
+  const RunSight* shown(const std::string& run) const;
 
  private:
   void clear();
@@ -40,6 +42,7 @@ class SweepTable {
   std::size_t drawn_ = 0;
   std::vector<std::string> lines_;           // live: on the screen now
   std::map<std::string, std::string> told_;  // else: the state that was printed last, by run
+  std::map<std::string, RunSight> shown_;
 };
 
 }  // namespace mixspan

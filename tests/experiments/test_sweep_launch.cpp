@@ -105,10 +105,51 @@ TEST_F(SweepLaunch, AFailedRunStopsNoOtherAndIsRetried) {
   write_file(at("text.txt"), text);
   ASSERT_EQ(mixspan({"prepare", at("text.txt"), "--out", corpus, "--tokenizer", "byte"}).exit_code,
             0);
+  const std::string name = [&] {
+    const nlohmann::json now = status();
+    for (const auto& one : now["runs"]) {
+      if (one["state"] == "failed") return one["name"].get<std::string>();
+    }
+    return std::string();
+  }();
+  r = mixspan({"sweep", "retry", at("out"), name, name});
+  EXPECT_EQ(r.exit_code, 0) << r.err << r.out;
+  EXPECT_NE(r.out.find("\n1 run: 1 done\n"), std::string::npos) << r.out;
   r = mixspan({"sweep", "retry", at("out")});
   EXPECT_EQ(r.exit_code, 0) << r.err << r.out;
   EXPECT_EQ(status()["counts"]["done"], 4);
   EXPECT_NE(mixspan({"sweep", "retry", at("out")}).out.find("no run failed"), std::string::npos);
+}
+
+TEST_F(SweepLaunch, AFailedRunStopsItsOwnSearchOnly) {
+  write_file(at("base.toml"), fmt::format(kTinyBase, 4));
+  write_file(at("s.toml"), fmt::format("[sweep]\nbase = \"base.toml\"\n[study]\nkind = \"search\"\n"
+                                       "budget = 1\n[grid]\ndata.train = [\"{}\", "
+                                       "\"synthetic:recall:distance=16,pairs=2\"]\n",
+                                       at("missing.h5")));
+  const ProgramResult r = run();
+  EXPECT_EQ(r.exit_code, kFailure) << r.out;
+  EXPECT_EQ(status()["counts"]["done"], 4) << "none, two of one layer, all: " << r.out;
+  EXPECT_EQ(status()["counts"]["failed"], 3);
+  for (const auto& entry : fs::directory_iterator(at("out/logs"))) {
+    const std::string log = read_file(entry.path());
+    if (log.find("missing.h5") == log.npos) continue;
+    EXPECT_EQ(log.find("mixspan: "), log.rfind("mixspan: ")) << "tried once: " << log;
+  }
+}
+
+TEST_F(SweepLaunch, AFailureThatCannotBeWrittenDownStopsNoOther) {
+  sweep("[\"none\"]", 4, "optimizer.lr = [1e-2, 2e-2, 3e-2]\n");
+  fs::create_directories(at("out/logs"));
+  fs::create_directories(at("out/runs"));
+  write_file(at("out/runs/full_layers=none,seed=1,lr=0.01"), "not a folder");
+  fs::create_directory(at("out/logs/full_layers=none,seed=1,lr=0.02.log"));
+  const ProgramResult r = run({"--jobs", "1"});
+  EXPECT_EQ(r.exit_code, kFailure) << r.out;
+  EXPECT_NE(r.out.find("6 runs: 4 done, 2 failed"), std::string::npos) << r.out;
+  EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 2) << r.err;
+  EXPECT_NE(r.err.find("cannot be made a run directory"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("lr=0.02.log: cannot be opened"), std::string::npos) << r.err;
 }
 
 TEST_F(SweepLaunch, ASignalSavesAndTheSameCommandGoesOn) {
@@ -181,11 +222,57 @@ TEST_F(SweepLaunch, WithoutSlurmExitsAtOnce) {
   EXPECT_FALSE(fs::exists(at("out")));
 }
 
+TEST_F(SweepLaunch, ArgumentsThatWouldMeanNothingAreRefused) {
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& part) {
+    const ProgramResult r = mixspan(arguments);
+    EXPECT_EQ(r.exit_code, kUsage) << part;
+    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+    EXPECT_NE(r.err.find(part), std::string::npos) << r.err;
+  };
+  refused(command({"--wait"}), "--wait");
+  refused(command({"--machine", at("m.toml")}), "--machine");
+  refused(command({"--jobs", "4097"}), "4096");
+  EXPECT_FALSE(fs::exists(at("out")));
+  refused({"sweep", at("s.toml"), "status", at("out")}, "sweep status: takes no SWEEP");
+  refused({"sweep", "--jobs", "2", "retry", at("out")}, "sweep retry: takes no --jobs");
+}
+
+TEST_F(SweepLaunch, ADryRunSharesTheMachineAmongTheRunsThereAre) {
+  const ProgramResult few = run({"--dry-run", "--jobs", "2"});
+  EXPECT_NE(few.out.find(", 2 at a time"), std::string::npos) << few.out << few.err;
+  const ProgramResult many = run({"--dry-run", "--jobs", "4096"});
+  EXPECT_NE(many.out.find(", 4 at a time"), std::string::npos) << many.out << many.err;
+}
+
 TEST_F(SweepLaunch, AFolderThatCannotBeWrittenExitsAtOnce) {
   write_file(at("out"), "");
   const ProgramResult r = run();
   EXPECT_EQ(r.exit_code, kUsage);
   EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+}
+
+TEST_F(SweepLaunch, AFolderWithSomebodysOwnFilesIsRefusedAndLeftAsItIs) {
+  const auto refused = [&](const std::string& file, const std::string& text) {
+    fs::create_directories(fs::path(at(file)).parent_path());
+    write_file(at(file), text);
+    const ProgramResult r = run();
+    EXPECT_EQ(r.exit_code, kUsage) << r.out;
+    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+    EXPECT_NE(r.err.find("launch.toml"), std::string::npos) << r.err;
+    EXPECT_EQ(read_file(at(file)), text);
+    EXPECT_FALSE(fs::exists(at("out/runs")));
+    fs::remove_all(at("out"));
+  };
+  refused("out/configs/mine.toml", "a = 1\n");
+  refused("out/sweep.toml", "a = 1\n");
+  refused("out/launch.toml", "a = 1\n");
+  refused("out/launch.toml", "");
+}
+
+TEST_F(SweepLaunch, ASweepThatWasKilledBeforeItsFirstConfigGoesOn) {
+  fs::create_directories(at("out/configs"));
+  sweep("[\"none\"]", 2);
+  EXPECT_EQ(run().exit_code, 0);
 }
 
 TEST(LocalLaunchProcessors, AreDividedOrRefused) {
@@ -262,6 +349,18 @@ TEST_F(Children, OfAKilledProcessGetSigterm) {
   waitpid(parent, nullptr, 0);
   while (is_locked(scratch / "log")) std::this_thread::yield();
   EXPECT_TRUE(fs::exists(told));
+}
+
+TEST_F(Children, GetEverySignalAlsoWhileTheyStart) {
+  const StopSignal signals;  // its handler must not run in a child
+  for (int i = 0; i < 200; ++i) {
+    ChildRequest request = shell("");
+    request.arguments = {"/bin/sleep", "20"};
+    auto child = ChildProcess::start(request);
+    ASSERT_TRUE(child);
+    child->signal(SIGTERM);
+    ASSERT_EQ(wait(*child), 128 + SIGTERM) << i;
+  }
 }
 
 TEST_F(Children, ThatCannotBeRunSayWhy) {
