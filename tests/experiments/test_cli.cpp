@@ -73,8 +73,8 @@ batch_tokens = 256
 };
 
 TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
-  for (const char* command : {"prepare", "train", "plan", "sweep", "scale", "report", "eval", "generate",
-                              "import", "export", "info"}) {
+  for (const char* command : {"prepare", "train", "plan", "sweep", "scale", "report", "eval",
+                              "generate", "import", "export", "info"}) {
     const std::string help = made({command, "--help"}).out;
     EXPECT_NE(help.find(fmt::format("Example:\n  mixspan {}", command)), std::string::npos) << help;
   }
