@@ -94,7 +94,7 @@ void drop_handlers() {
 
 // All signals are blocked when it is called.
 [[noreturn]] void become(const Prepared& p) {
-  (void)drop_handlers;
+  drop_handlers();
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != p.parent) ::_exit(128 + SIGTERM);  // it ended before it could be noticed
   ::sigprocmask(SIG_SETMASK, &p.mask, nullptr);
@@ -158,7 +158,7 @@ std::optional<ChildProcess> ChildProcess::start(const ChildRequest& request) {
   for (const int processor : request.processors) CPU_SET(processor, &p.processors);
   const std::uintmax_t begin = std::filesystem::file_size(request.log);
   sigset_t all;
-  sigemptyset(&all);
+  sigfillset(&all);
   check(::pthread_sigmask(SIG_SETMASK, &all, &p.mask) == 0, "signals cannot be held back");
   const pid_t pid = ::fork();
   if (pid == 0) become(p);
