@@ -27,6 +27,7 @@ ExitCode scale_command(const SweepArgs& a) {
   ScalePlan plan =
       plan_scale(study, arguments.machine.empty() ? measure_machine(Machine().exec())
                                                   : load_machine_file(arguments.machine));
+  arguments.machine.clear();  // the runs themselves have no use for it
   const ExitCode code = run_sweep(study, arguments);
   const std::filesystem::path out = sweep_out(study, a);
   const ScaleSummary summary = summarize(std::move(plan), out / "runs");

@@ -62,7 +62,9 @@ double text_width(std::string_view text, double font_size) {
   for (const char c : text) {
     if (!starts_character(c)) continue;
     const bool thin = std::string_view("iljtf.,:;|'!()[] ").find(c) != std::string_view::npos;
-    width += thin ? 0.37 : std::isupper(static_cast<unsigned char>(c)) != 0 ? 0.72 : 0.63;
+    const bool wide = std::string_view("mwMW@%").find(c) != std::string_view::npos;
+    const double normal = std::isupper(static_cast<unsigned char>(c)) != 0 ? 0.72 : 0.63;
+    width += thin ? 0.39 : wide ? 0.98 : normal;
   }
   return width * font_size;
 }

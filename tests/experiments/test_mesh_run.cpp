@@ -153,12 +153,22 @@ TEST_F(MeshRun, GoesOnFromAnotherMeshWithTheSameLosses) {
   }
 }
 
+// Ranks leave signals to the first thread: returns when it has taken this one.
+void send_to_process(int signal) {
+  kill(getpid(), signal);
+  sigset_t pending;
+  do {
+    std::this_thread::yield();
+    sigpending(&pending);
+  } while (sigismember(&pending, signal) == 1);
+}
+
 TEST_F(MeshRun, ASignalStopsAllRanksAndTheSameCommandGoesOnToTheSameBits) {
   const RunConfig config = run_config(2, 2, 2);
   ASSERT_EQ(run(config, "whole"), kFinished);
   std::atomic<int> signals{0};
   const auto send_signal = [&](std::int64_t first) {
-    if (first == 4 * kRows && signals++ == 0) raise(SIGTERM);  // amid step 5
+    if (first == 4 * kRows && signals++ == 0) send_to_process(SIGTERM);  // amid step 5
   };
   ASSERT_EQ(run(config, "stopped", send_signal), kStopped);
   EXPECT_EQ(json("stopped", "status.json")["state"], "interrupted");

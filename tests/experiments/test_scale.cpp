@@ -160,6 +160,10 @@ TEST_F(Scale, TheMachineIsBesideTheStudyOrGiven) {
   const test::ProgramResult given = test::mixspan({"scale", file, "--dry-run", "--machine", h100});
   EXPECT_EQ(given.exit_code, 0) << given.err;
   EXPECT_NE(given.out.find("h100x8"), std::string::npos) << given.out;
+  const std::string out = folder / "out";
+  const test::ProgramResult run = test::mixspan({"scale", file, "--machine", h100, "--out", out});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(read_scale_summary(folder / "out/scale.json").machine, "h100x8");
 }
 
 TEST_F(Scale, WhatCannotBePlannedIsRefusedBeforeAnythingRuns) {
