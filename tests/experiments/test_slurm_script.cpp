@@ -66,7 +66,7 @@ TEST(SlurmScript, PassesEveryKeyOn) {
                         "\nmixspan=/opt/mixspan\n",
                         "\nmax_restarts=5\n",
                         "\nmodule load gcc/12\nmodule load openmpi\nexport UCX_TLS=rc\n",
-                        "\nsrun --kill-on-bad-exit=1 --cpus-per-task=8 --mpi=pmix "
+                        "\n  srun --kill-on-bad-exit=1 --cpus-per-task=8 --mpi=pmix "
                         "'--container-image=my image.sqsh' \"$mixspan\" train"});
   EXPECT_LT(script.rfind("#SBATCH"), script.find("\nfolder=")) << "sbatch stops at the first line";
 }

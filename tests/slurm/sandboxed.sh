@@ -129,7 +129,9 @@ no_rank_of() { [[ -z $(ranks_of "$1") ]]; }
 # hold RUN [SECONDS]: waits until it has a checkpoint and some steps more, and freezes its ranks there, so that what
 # comes next always finds it on its way. Fails when it was too fast, or did not come so far in SECONDS (120).
 hold() {
-  within "${2:-120}" past "$1" 12 && ranks_of "$1" | xargs -r kill -STOP && ! finished "$1"
+  within "${2:-120}" past "$1" 12 || return
+  ranks_of "$1" | xargs -r kill -STOP || true # one that was listed may be gone: a shell on its way to another program
+  ! finished "$1"
 }
 let_go() { ranks_of "$1" | xargs -r kill -CONT; }
 

@@ -32,12 +32,14 @@ calm=$(sbatch --parsable --array=1-4%2 --nodelist=n13,n14 --nodes=2 --ntasks-per
 
 # As soon as it is told, because the limit itself is near.
 { hold runs/limit && within 90 told_to_save runs/limit && let_go runs/limit; } &
+hold runs/linked & # at once: later it would be near its end
+linked=$!
 hold runs/node || bad "node: under way"
 batch_host=$(field "$node" BatchHost)
 old_ranks=$(ranks_of runs/node)
 slurm/sandbox/node kill "$batch_host"
 
-hold runs/linked || bad "linked: under way"
+wait "$linked" || bad "linked: under way"
 scancel --batch --signal=USR1 "${links[0]}"
 within 60 told_to_save runs/linked || bad "linked: its ranks are told to save"
 let_go runs/linked
