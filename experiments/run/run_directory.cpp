@@ -21,11 +21,6 @@ namespace {
 // Each writing costs two fsyncs, some milliseconds to some tens of them.
 constexpr std::chrono::seconds kHeartbeat(5);
 
-std::int64_t unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
 std::string time_text() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(unix_time())); }
 
 std::optional<std::string> old_config(const std::filesystem::path& folder) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -32,6 +33,11 @@ std::string_view name_of(RunState state) {
       return "interrupted";
   }
   return "?";
+}
+
+std::int64_t unix_time() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
 void write_status(const std::filesystem::path& folder, const RunStatus& s) {

@@ -22,6 +22,9 @@ struct RunStatus {
   std::string last_error;  ///< why it failed or was interrupted; empty otherwise
 };
 
+/// Seconds since 1970, as heartbeats count them.
+std::int64_t unix_time();
+
 /// Replaces DIR/status.json.
 void write_status(const std::filesystem::path& folder, const RunStatus& status);
 /// Empty where there is no status.json. Throws InputError when it cannot be understood.

@@ -32,11 +32,6 @@ std::vector<int> allowed_processors() {
   return processors;
 }
 
-std::int64_t unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
 // A process that is at work in a run's folder, whoever started it; 0 where there is none.
 std::int64_t writer_of(const std::filesystem::path& run_dir) {
   try {

@@ -1,7 +1,6 @@
 #include "experiments/sweep/run_sight.h"
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -20,11 +19,6 @@ namespace fs = std::filesystem;
 // A run on another host whose process cannot be seen writes a heartbeat at the end of a step, five
 // seconds or more apart. A step may take minutes, so silence counts only after this.
 constexpr std::int64_t kSilenceSeconds = 15 * 60;
-
-std::int64_t unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
 
 std::optional<RunStatus> status_of(const fs::path& run_dir, std::string& note) {
   try {

@@ -49,11 +49,6 @@ void submit_array(const SweepFolder& folder, const SlurmRequest& request, std::s
   array.job = submit(script);
 }
 
-std::int64_t unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
 void mark_queued(const SweepFolder& folder, const std::string& run, const std::string& job_id) {
   const fs::path run_dir = folder.run_dir(run);
   RunStatus status;
