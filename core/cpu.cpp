@@ -21,6 +21,15 @@ Isa best_isa() {
   return Isa::portable;
 }
 
+bool has_avx512_bf16() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return best_isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 std::string_view name_of(Isa isa) {
   switch (isa) {
     case Isa::portable:

@@ -13,6 +13,9 @@ enum class Isa { portable, avx2, avx512 };
 Isa best_isa();
 std::string_view name_of(Isa isa);
 
+/// Whether the processor also multiplies bf16 numbers (AVX512-BF16).
+bool has_avx512_bf16();
+
 /// The model name the processor gives itself, for reports.
 std::string_view cpu_name();
 

@@ -17,11 +17,15 @@ struct Device {
   bool is_cuda() const { return kind == DeviceKind::cuda; }
 };
 
+/// What matrix products and attention multiply. bf16: operands are rounded to it, sums are fp32.
+enum class Precision { fp32, bf16 };
+
 struct Exec {
   Device device;
   ThreadPool& threads;
-  Arena& scratch;            ///< temporaries of one operation; released before it returns
-  Isa isa = best_isa();      ///< CPU path; tests set it lower to run every path
+  Arena& scratch;        ///< temporaries of one operation; released before it returns
+  Isa isa = best_isa();  ///< CPU path; tests set it lower to run every path
+  Precision precision = Precision::fp32;
   bool oracle = false;       ///< run the plain loops instead of the fast version, where both exist
   Tracer* tracer = nullptr;  ///< null: no trace
 };

@@ -5,6 +5,7 @@
 
 #include "core/trace.h"
 #include "kernels/chunks.h"
+#include "kernels/matmul_bf16.h"
 #include "kernels/sgemm.h"
 #include "kernels/simd/row_ops.h"
 
@@ -118,6 +119,8 @@ auto start_with(const ConstView& bias, const View& y) {
   };
 }
 
+bool in_bf16(const Exec& exec) { return exec.precision == Precision::bf16; }
+
 void check_bias(std::string_view name, const ConstView& bias, std::int64_t F) {
   if (!bias.empty()) check_shape(name, bias, {F});
 }
@@ -129,6 +132,7 @@ void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_
   const TraceRange range(exec.tracer, "matmul");
   if (exec.oracle) return oracle::matmul(c, op_a, a, op_b, b, accumulate);
   const Product product("matmul", c, op_a, a, op_b, b, accumulate == Accumulate::add);
+  if (in_bf16(exec)) return bf16_product::matmul(exec, c, op_a, a, op_b, b, accumulate);
   linear(exec, product, kNothing, kNothing);
 }
 
@@ -137,6 +141,7 @@ void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstVie
   if (exec.oracle) return oracle::linear_forward(y, x, w, bias);
   check_bias("linear_forward: bias", bias, y.dim(1));
   const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, !bias.empty());
+  if (in_bf16(exec)) return bf16_product::linear_forward(exec, y, x, w, bias, {});
   linear(exec, product, start_with(bias, y), kNothing);
 }
 
@@ -147,6 +152,7 @@ void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w,
   check_bias("linear_residual_forward: bias", bias, y.dim(1));
   check_shape("linear_residual_forward: residual", residual, y.shape());
   const Product product("linear_residual_forward", y, Transpose::no, x, Transpose::yes, w, true);
+  if (in_bf16(exec)) return bf16_product::linear_forward(exec, y, x, w, bias, residual);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   const auto start = [&](std::int64_t r, const Tile& t) {
     float* out = at(y, r, t.col);
@@ -169,6 +175,7 @@ void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstV
   const View sums = pre.empty() ? y : pre;
   const Product product("linear_gelu_forward", sums, Transpose::no, x, Transpose::yes, w,
                         !bias.empty());
+  if (in_bf16(exec)) return bf16_product::linear_gelu_forward(exec, y, pre, x, w, bias);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   linear(exec, product, start_with(bias, sums), [&](std::int64_t r, const Tile& t) {
     ops.gelu(at(y, r, t.col), at(sums, r, t.col), t.cols);
@@ -182,6 +189,11 @@ void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView d
   const std::int64_t rows = dy.dim(0), F = dy.dim(1);
   check_bias("linear_backward: dbias", dbias, F);
   const Product weights("linear_backward: dw", dw, Transpose::yes, dy, Transpose::no, x, true);
+  std::optional<Product> inputs;
+  if (!dx.empty()) {
+    inputs.emplace("linear_backward: dx", dx, Transpose::no, dy, Transpose::no, w, false);
+  }
+  if (in_bf16(exec)) return bf16_product::linear_backward(exec, dx, dw, dbias, dy, x, w);
   const Arena::Scope scope = exec.scratch.scope();
   // dbias: each piece of rows is summed alone, then the pieces are added in order.
   constexpr std::int64_t kPiece = 128;
@@ -195,10 +207,6 @@ void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView d
       ops.add(sum, at(dy, r, 0), F);
     }
   };
-  std::optional<Product> inputs;
-  if (!dx.empty()) {
-    inputs.emplace("linear_backward: dx", dx, Transpose::no, dy, Transpose::no, w, false);
-  }
   // One loop for all three: the long tiles of dw first, so that threads end together.
   const std::int64_t dw_tiles = weights.tile_count();
   const std::int64_t dx_tiles = inputs ? inputs->tile_count() : 0;

@@ -1,4 +1,6 @@
-// Matrix products, with the epilogues that save a pass over memory.
+// Matrix products, with the epilogues that save a pass over memory. Where Exec::precision is bf16
+// the two operands of each product are rounded to bf16 first (kernels/bf16_tiles.h says exactly
+// what is summed); what is added to a product, and what comes out, is fp32 all the same.
 #pragma once
 
 #include "core/exec.h"

@@ -205,13 +205,18 @@ void report_memory(const Exec& exec, std::vector<Case> cases, double* triad) {
 
 }  // namespace
 
-// bench_dense [THREADS]
+// bench_dense [THREADS] [bf16]
 int main(int argc, char** argv) {
   flush_denormals();
   ThreadPool threads(argc > 1 ? std::atoi(argv[1]) : 0);
   Arena scratch("bench scratch");
-  const Exec exec{.device = {}, .threads = threads, .scratch = scratch};
-  fmt::print("{}, {} threads, {}\n", cpu_name(), threads.size(), name_of(exec.isa));
+  const bool in_bf16 = argc > 2 && argv[2] == std::string("bf16");
+  const Exec exec{.device = {},
+                  .threads = threads,
+                  .scratch = scratch,
+                  .precision = in_bf16 ? Precision::bf16 : Precision::fp32};
+  fmt::print("{}, {} threads, {}, {}\n", cpu_name(), threads.size(), name_of(exec.isa),
+             in_bf16 ? "bf16" : "fp32");
   Matrices m;
   const double share = report_matmuls(exec, m);
 
