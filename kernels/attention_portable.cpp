@@ -6,6 +6,8 @@ namespace {
 constexpr int kLanes = 4;
 constexpr int kMicroRows = 4;     // of a product held in registers
 constexpr int kMicroVectors = 2;  // in each such row
+constexpr int kEdgeRows = 4;      // of scores at the edges of a span: see attention_avx512.cpp
+constexpr int kEdgeVectors = 2;
 #include "kernels/attention_vector.inc"
 //
 #include "kernels/attention_micro.inc"
