@@ -133,13 +133,4 @@ Line fit_line(std::span<const double> x, std::span<const double> y) {
   return {around(f.slope, half_slope, f.n), around(f.intercept, half_intercept, f.n)};
 }
 
-Estimate predict(std::span<const double> xs, std::span<const double> ys, double x) {
-  const Fit f = least_squares(xs, ys);
-  const double from_mean = x - f.mean_x;
-  const double half =
-      f.t * f.deviation *
-      std::sqrt(1 + 1 / static_cast<double>(f.n) + from_mean * from_mean / f.sum_xx);
-  return around(f.intercept + f.slope * x, half, f.n);
-}
-
 }  // namespace mixspan

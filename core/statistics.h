@@ -39,7 +39,5 @@ struct Line {
 /// freedom. n >= 2, x not all the same; with two different x, however often, there is no interval,
 /// as nothing tells whether it is a line. With log x and log y, slope is the exponent of growth.
 Line fit_line(std::span<const double> x, std::span<const double> y);
-/// The interval that a new y at x falls into in 95 of 100 repetitions.
-Estimate predict(std::span<const double> xs, std::span<const double> ys, double x);
 
 }  // namespace mixspan

@@ -3,6 +3,7 @@
 #include "core/durable_file.h"
 #include "experiments/cli/run_sweep.h"
 #include "experiments/run/machine.h"
+#include "experiments/sweep/data_paths.h"
 #include "experiments/sweep/scale_summary.h"
 #include "experiments/sweep/sweep_options.h"
 
@@ -24,9 +25,10 @@ ExitCode scale_command(const SweepArgs& a) {
   arguments.machine = machine_file(study, a);
   if (a.dry_run) return run_sweep(study, arguments);
   // The plan comes first: what cannot be planned is refused before anything runs.
-  ScalePlan plan =
-      plan_scale(study, arguments.machine.empty() ? measure_machine(Machine().exec())
-                                                  : load_machine_file(arguments.machine));
+  ScalePlan plan = plan_scale(study,
+                              arguments.machine.empty() ? measure_machine(Machine().exec())
+                                                        : load_machine_file(arguments.machine),
+                              paths_begin(sweep_out(study, a)));
   arguments.machine.clear();  // the runs themselves have no use for it
   const ExitCode code = run_sweep(study, arguments);
   const std::filesystem::path out = sweep_out(study, a);

@@ -11,6 +11,7 @@
 #include "experiments/run/lease.h"
 #include "experiments/run/machine.h"
 #include "experiments/run/stop_signal.h"
+#include "experiments/sweep/data_paths.h"
 #include "experiments/sweep/launch_record.h"
 #include "experiments/sweep/local_launcher.h"
 #include "experiments/sweep/slurm_client.h"
@@ -72,17 +73,22 @@ void say_submitted(const SweepFolder& folder, const std::vector<SubmittedArray>&
 }
 
 // One go over `runs`: all of those that need it are started. Slurm's are waited for on request.
+// `undo` has what was done for that: it stays once they are.
 ExitCode launch(const SweepFolder& folder, const std::vector<SweepRun>& runs,
                 const LaunchRecord& how, bool wait, const Lease& lease, const StopSignal& signals,
-                SweepTable& table) {
+                SweepTable& table, Undo& undo) {
   if (how.launcher == "local") {
+    undo.keep();
     const LocalRequest request{how.local, "/proc/self/exe", how.working_dir};
     return run_locally(folder, runs, request, lease, signals, table);
   }
   const SlurmRequest request{how.slurm, folder.path().filename().string(),
                              fs::read_symlink("/proc/self/exe"), how.working_dir};
-  say_submitted(folder, submit_runs(folder, runs, request));
-  return wait ? watch_jobs(folder, names_of(runs), signals, table) : kFinished;
+  lease.check();
+  const std::vector<SubmittedArray> arrays = submit_runs(folder, runs, request);
+  undo.keep();
+  say_submitted(folder, arrays);
+  return wait ? watch_jobs(folder, names_of(runs), lease, signals, table) : kFinished;
 }
 
 // What can be refused without touching the folder.
@@ -108,7 +114,8 @@ ExitCode dry_run(const SweepFile& file, const LaunchRecord& how, const std::vect
   }
   jobs = std::min(jobs, static_cast<std::int64_t>(runs.size()));
   const std::int64_t sharing = how.launcher == "local" ? jobs : 1;  // of one machine
-  fmt::print("{}", dry_run_table(plan_runs(runs, machine, sharing), machine.name, jobs));
+  fmt::print("{}",
+             dry_run_table(plan_runs(runs, machine, sharing, how.working_dir), machine.name, jobs));
   if (file.is_search()) fmt::print("a search: further runs follow from the losses of these\n");
   return kFinished;
 }
@@ -140,14 +147,15 @@ ExitCode sweep_command(const SweepArgs& a) {
 ExitCode run_sweep(const SweepFile& file, const SweepArgs& a) {
   require(a.machine.empty() || a.dry_run,
           "--machine: is what a dry run plans for; wanted it with --dry-run only");
-  LaunchRecord how{a.launcher, fs::current_path().string(), file.local(), file.slurm()};
-  if (a.jobs > 0) (a.launcher == "local" ? how.local.jobs : how.slurm.max_at_once) = a.jobs;
   const fs::path out = sweep_out(file, a);
-  const LossOf loss = [&](const std::string& name) { return final_eval_loss(out / "runs" / name); };
+  LaunchRecord how{a.launcher, paths_begin(out).string(), file.local(), file.slurm()};
+  if (a.jobs > 0) (a.launcher == "local" ? how.local.jobs : how.slurm.max_at_once) = a.jobs;
+  const LossOf loss = [&](const SweepRun& run) { return loss_of(out, run); };
   std::vector<SweepRun> runs = file.runs(loss);
   if (a.dry_run) return dry_run(file, how, runs, a.machine);
   require_launcher(how, a.wait);
-  const SweepFolder folder = SweepFolder::make(out);
+  Undo undo;  // before the lease, whose file goes first
+  const SweepFolder folder = SweepFolder::make(out, undo);
   const Lease lease = take_sweep(folder);
   const StopSignal signals;
   SweepTable table(stdout);
@@ -155,9 +163,10 @@ ExitCode run_sweep(const SweepFile& file, const SweepArgs& a) {
   std::vector<SweepRun> started = runs;  // in this round
   while (true) {
     folder.require_same_configs(runs);
+    undo.note(folder.launch_file());
     write_launch_record(folder.launch_file(), how);  // first: it says whose folder this is
-    folder.write(file.text(), runs);
-    const ExitCode code = launch(folder, started, how, a.wait, lease, signals, table);
+    folder.write(file.text(), runs, undo);
+    const ExitCode code = launch(folder, started, how, a.wait, lease, signals, table, undo);
     const bool waited = how.launcher == "local" || a.wait;
     if (file.is_search() && !waited) {
       fmt::print("a search: give the same command again when these are finished\n");
@@ -255,7 +264,8 @@ ExitCode sweep_retry_command(const SweepRetryArgs& a) {
   }
   const StopSignal signals;
   SweepTable table(stdout);
-  const ExitCode code = launch(folder, runs, how, a.wait, lease, signals, table);
+  Undo nothing;
+  const ExitCode code = launch(folder, runs, how, a.wait, lease, signals, table, nothing);
   const bool waited = how.launcher == "local" || a.wait;
   return waited ? close(folder, names_of(runs), table, code) : code;
 }

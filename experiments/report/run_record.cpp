@@ -68,6 +68,11 @@ std::vector<LossPoint> in_parts(const std::vector<TrainMetrics>& records, std::i
   return means;
 }
 
+// Whether both are means over the same targets: eval.rows may have changed on the way.
+bool same_evaluation(const EvalMetrics& a, const EvalMetrics& b) {
+  return a.data == b.data && a.context == b.context && a.targets == b.targets;
+}
+
 void add_metrics(RunRecord& run) {
   RunMetrics metrics = read_metrics(run.folder / "metrics.jsonl");
   run.records = static_cast<std::int64_t>(metrics.train.size());
@@ -82,6 +87,9 @@ void add_metrics(RunRecord& run) {
   run.step_ms = median(std::move(time));
   run.training = in_parts(metrics.train, run.config ? run.config->train.steps : 0);
   for (const EvalMetrics& m : metrics.eval) {
+    if (!same_evaluation(m, metrics.eval.back())) continue;
+    const bool again = !run.evaluation.empty() && run.evaluation.back().part == m.step;
+    if (again) run.evaluation.pop_back();
     run.evaluation.push_back({static_cast<double>(m.tokens), m.loss, m.step});
   }
   if (!metrics.eval.empty()) run.last_eval = std::move(metrics.eval.back());

@@ -33,7 +33,7 @@ struct RunRecord {
 
   /// Means of kCurveParts equal parts of the planned steps; parts without a record are left out.
   std::vector<LossPoint> training;
-  std::vector<LossPoint> evaluation;
+  std::vector<LossPoint> evaluation;  ///< those on the same targets as the last one
   std::optional<EvalMetrics> last_eval;
   std::int64_t records = 0;  ///< of training steps
   /// Medians over the records, and the most memory of the first rank's process; NaN without a

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "experiments/sweep/context_keys.h"
+
 namespace mixspan {
 
 namespace {
@@ -14,11 +16,25 @@ struct LineKey {
   std::string label;
 };
 
-LineKey key_of(const Findings& study, const Variant& v) {
-  LineKey key;
+std::int64_t context_of(const Findings& study, const Variant& v) {
+  return study.runs[v.runs[0]].config->model.context;
+}
+
+/// Of study.keys: those that tell two lines from each other.
+std::vector<std::size_t> keys_of_lines(const Findings& study) {
+  std::vector<std::size_t> keys;
   for (std::size_t k = 0; k < study.keys.size(); ++k) {
+    std::vector<ValueAtContext> values;
+    for (const Variant& v : study.variants) values.push_back({context_of(study, v), v.values[k]});
+    if (!follows_from_context(study.keys[k], values)) keys.push_back(k);
+  }
+  return keys;
+}
+
+LineKey key_of(const Findings& study, const std::vector<std::size_t>& keys, const Variant& v) {
+  LineKey key;
+  for (const std::size_t k : keys) {
     const std::string& name = study.keys[k];
-    if (name == "model.context" || name == "train.batch_tokens") continue;
     key.values.push_back(v.values[k]);
     if (!key.label.empty()) key.label += ", ";
     key.label += (is_span_key(name) ? "" : name.substr(name.rfind('.') + 1) + " ") + v.values[k];
@@ -39,11 +55,12 @@ Line exponent(const std::vector<ScalingPoint>& points, double ScalingPoint::*wha
 }  // namespace
 
 std::vector<ScalingLine> scaling_lines(const Findings& study) {
+  const std::vector<std::size_t> keys = keys_of_lines(study);
   std::map<std::vector<std::string>, ScalingLine> lines;
   for (const Variant& v : study.variants) {
     if (!(v.step_ms > 0) || !(v.memory_bytes > 0)) continue;
     const RunConfig& config = *study.runs[v.runs[0]].config;
-    LineKey key = key_of(study, v);
+    LineKey key = key_of(study, keys, v);
     ScalingLine& line = lines[key.values];
     line.label = key.label;
     line.points.push_back({static_cast<double>(config.model.context),

@@ -15,7 +15,7 @@ struct ScalingPoint {
   double memory_bytes = 0;  ///< most of the first rank's process
 };
 
-/// Variants that differ in their context (and tokens of a step) alone.
+/// Variants that differ in their context alone, and in what follows from it (context_keys.h).
 struct ScalingLine {
   std::string label;
   std::vector<ScalingPoint> points;  ///< by context; two or more

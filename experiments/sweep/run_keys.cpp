@@ -1,6 +1,7 @@
 #include "experiments/sweep/run_keys.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "core/config_text.h"
@@ -38,11 +39,11 @@ std::vector<TomlNode> leaves_of(const TomlNode& table, const std::string& file) 
   std::stable_sort(leaves.begin(), leaves.end(), [](const TomlNode& a, const TomlNode& b) {
     return std::pair(a.line, a.column) < std::pair(b.line, b.column);
   });
-  for (auto i = leaves.begin(); i != leaves.end(); ++i) {
-    const auto first =
-        std::find_if(leaves.begin(), i, [&](const TomlNode& n) { return n.key == i->key; });
-    require(first == i, "{}: given twice, also in line {}", place_of(file, i->line, i->key),
-            first->line);
+  std::unordered_map<std::string_view, int> lines;
+  for (const TomlNode& leaf : leaves) {
+    const auto [first, is_new] = lines.try_emplace(leaf.key, leaf.line);
+    require(is_new, "{}: given twice, also in line {}", place_of(file, leaf.line, leaf.key),
+            first->second);
   }
   return leaves;
 }

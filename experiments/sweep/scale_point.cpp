@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/statistics.h"
 #include "experiments/run/metrics_reader.h"
+#include "experiments/sweep/context_keys.h"
 
 namespace mixspan {
 
@@ -95,16 +95,13 @@ const Setting* setting_of(const SweepRun& run, std::string_view key) {
   return found == run.settings.end() ? nullptr : &*found;
 }
 
-// Whether points of one context have one value of `key`.
 bool follows_from_context(std::string_view key, const std::vector<ScalePoint*>& points) {
-  std::map<std::int64_t, std::string> values;
+  std::vector<ValueAtContext> runs;
   for (const ScalePoint* p : points) {
     const Setting* setting = setting_of(p->run, key);
-    const std::string value = setting == nullptr ? "" : setting->value;
-    const auto [known, is_new] = values.try_emplace(p->run.config.model.context, value);
-    if (!is_new && known->second != value) return false;
+    runs.push_back({p->run.config.model.context, setting == nullptr ? "" : setting->value});
   }
-  return true;
+  return follows_from_context(key, runs);
 }
 
 }  // namespace
@@ -115,9 +112,7 @@ void name_variants(std::vector<ScalePoint*> points) {
   std::vector<std::string> keys;
   for (const ConfigSchema::Field& field : schema.fields()) {
     const std::string key = field.key();
-    const bool rows = key == "train.batch_tokens" || key == "train.micro_rows";
-    if (key == "model.context" || (rows && follows_from_context(key, points))) continue;
-    keys.push_back(key);
+    if (!follows_from_context(key, points)) keys.push_back(key);
   }
   for (ScalePoint* p : points) {
     p->variant.clear();

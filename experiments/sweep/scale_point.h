@@ -53,8 +53,7 @@ std::optional<Measured> measure_of(const std::filesystem::path& run_dir, std::in
 Predicted predict_step(const RunConfig& config, const MachineFile& machine);
 
 /// Gives each point its variant: its run's settings in the config's order, "key=value, key=value",
-/// but for the context; "base" where there are no others. Sequences of a step and of a micro-batch
-/// are left out too where they follow from the context.
+/// but for those that follow from the context (context_keys.h); "base" where there are no others.
 void name_variants(std::vector<ScalePoint*> points);
 
 }  // namespace mixspan

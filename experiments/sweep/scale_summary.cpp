@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "data/loader.h"
+#include "experiments/sweep/data_paths.h"
 #include "experiments/sweep/sweep_options.h"
 
 namespace mixspan {
@@ -16,7 +17,8 @@ constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 /// Vocabularies of data, each looked up once, with the shortest rows that the study reads of it.
 class Vocabularies {
  public:
-  explicit Vocabularies(const std::vector<ScalePoint*>& points) {
+  Vocabularies(const std::vector<ScalePoint*>& points, const std::filesystem::path& paths)
+      : paths_(paths) {
     for (const ScalePoint* p : points) {
       const RunConfig& c = p->run.config;
       const auto [found, is_new] = shortest_.try_emplace(c.data.train, &c);
@@ -28,12 +30,13 @@ class Vocabularies {
     const auto [found, is_new] = known_.try_emplace(config.data.train);
     if (is_new) {
       const RunConfig& c = *shortest_.at(config.data.train);
-      found->second = open_training(c.data, c.model.context, 0)->vocab_size();
+      found->second = open_training(data_from(paths_, c.data), c.model.context, 0)->vocab_size();
     }
     return found->second;
   }
 
  private:
+  const std::filesystem::path& paths_;
   std::map<std::string, const RunConfig*> shortest_;
   std::map<std::string, std::int64_t> known_;
 };
@@ -93,9 +96,10 @@ std::string_view name_of(ScaleRow::Kind kind) {
   return "?";
 }
 
-ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine) {
+ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine,
+                     const std::filesystem::path& paths) {
   ScalePlan plan{machine.name, study.scale().warmup_steps, {}, {}};
-  for (const SweepRun& run : study.runs([](const std::string&) { return std::nullopt; })) {
+  for (const SweepRun& run : study.runs([](const SweepRun&) { return std::nullopt; })) {
     plan.points.push_back({run, "", {}, {}});
   }
   for (const SweepRun& run : study.extrapolated()) plan.beyond.push_back({run, "", {}, {}});
@@ -103,7 +107,7 @@ ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine) {
   for (ScalePoint& p : plan.points) all.push_back(&p);
   for (ScalePoint& p : plan.beyond) all.push_back(&p);
   name_variants(all);
-  Vocabularies vocabularies(all);
+  Vocabularies vocabularies(all, paths);
   for (ScalePoint* p : all) {
     RunConfig config = p->run.config;
     config.model.vocab = vocabularies.of(config);

@@ -43,8 +43,10 @@ struct ScalePlan {
   std::int64_t warmup_steps = 0;
   std::vector<ScalePoint> points, beyond;  ///< beyond: not to be run
 };
-/// Throws InputError where data cannot be opened for its vocabulary, or a mesh is not possible.
-ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine);
+/// `paths`: where the data's relative paths begin. Throws InputError where data cannot be opened
+/// for its vocabulary, or a mesh is not possible.
+ScalePlan plan_scale(const SweepFile& study, const MachineFile& machine,
+                     const std::filesystem::path& paths = {});
 
 /// `runs`: the folder of the run directories. Throws InputError where a finished run's files cannot
 /// be understood.

@@ -63,7 +63,7 @@ void require_slurm() {
 
 std::string submit(const std::filesystem::path& script) {
   const CommandResult result = run_command({"sbatch", "--parsable", script.string()});
-  require(result.exit_code == 0, "sbatch does not take {}: {}", script.string(), words_of(result));
+  require(result.exit_code == 0, "sbatch does not take the job: {}", words_of(result));
   const std::string id = result.out.substr(0, result.out.find_first_of(";\n"));  // ID[;CLUSTER]
   check(!id.empty() && id.find_first_not_of("0123456789") == std::string::npos,
         "sbatch --parsable {}: wanted the number of a job, got \"{}\"", script.string(),

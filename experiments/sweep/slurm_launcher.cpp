@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -17,6 +18,7 @@ namespace mixspan {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr const char* kSignOfLife = "submitting.txt";  // as the job script has it
 
 // One array each: runs of as many ranks, as many as an array may have.
 std::vector<SubmittedArray> divide_runs(const std::vector<SweepRun>& runs,
@@ -71,10 +73,25 @@ void mark_queued(const SweepFolder& folder, const std::string& run, const std::s
   write_status(run_dir, status);
 }
 
+// Grows while a submission goes on, which may take long where there are many runs: a task that
+// does not find its list yet sees that it is being made.
+class SignOfLife {
+ public:
+  explicit SignOfLife(const SweepFolder& folder)
+      : file_(folder.slurm() / kSignOfLife, std::ios::trunc) {}
+  void grow() {
+    file_ << '.' << std::flush;
+  }  // where it cannot, the list will not be written either
+
+ private:
+  std::ofstream file_;
+};
+
 // Tasks wait for the list, so that none starts before its run is marked.
-void announce(const SweepFolder& folder, const SubmittedArray& array) {
+void announce(const SweepFolder& folder, const SubmittedArray& array, SignOfLife& sign) {
   for (std::size_t k = 0; k < array.runs.size(); ++k) {
     mark_queued(folder, array.runs[k], fmt::format("{}_{}", array.job, k));
+    sign.grow();
   }
   replace_file(folder.slurm() / fmt::format("runs-{}.txt", array.job),
                fmt::format("{}\n", fmt::join(array.runs, "\n")));
@@ -89,6 +106,13 @@ void cancel_quietly(const std::vector<SubmittedArray>& arrays) {
     cancel_jobs(jobs);
   } catch (const Error&) {  // what went wrong before matters more; the tasks find no list and end
   }
+}
+
+void remove_scripts(const SweepFolder& folder, std::size_t arrays) {
+  std::error_code ignored;
+  for (std::size_t i = 0; i < arrays; ++i) fs::remove(script_path(folder, i), ignored);
+  fs::remove(folder.slurm() / kSignOfLife, ignored);
+  fs::remove(folder.slurm(), ignored);  // where it is empty
 }
 
 bool goes_on(const RunSight& run) {
@@ -121,20 +145,27 @@ std::vector<SubmittedArray> submit_runs(const SweepFolder& folder,
   }
   const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, max_array_size()));
   std::vector<SubmittedArray> arrays = divide_runs(runs, sights, most);
+  if (arrays.empty()) return arrays;
   fs::create_directories(folder.slurm());
   try {
-    for (std::size_t i = 0; i < arrays.size(); ++i) submit_array(folder, request, i, arrays[i]);
-    for (const SubmittedArray& array : arrays) announce(folder, array);
+    SignOfLife sign(folder);
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      submit_array(folder, request, i, arrays[i]);
+      sign.grow();
+    }
+    for (const SubmittedArray& array : arrays) announce(folder, array, sign);
   } catch (...) {
     cancel_quietly(arrays);
+    remove_scripts(folder, arrays.size());
     throw;
   }
   return arrays;
 }
 
 ExitCode watch_jobs(const SweepFolder& folder, const std::vector<std::string>& names,
-                    const StopSignal& signals, SweepTable& table) {
+                    const Lease& lease, const StopSignal& signals, SweepTable& table) {
   while (true) {
+    lease.check();
     std::vector<RunSight> sights;
     try {
       const KnownJobs jobs = known_jobs(folder, names);

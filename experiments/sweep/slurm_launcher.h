@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "experiments/run/exit_code.h"
+#include "experiments/run/lease.h"
 #include "experiments/run/stop_signal.h"
 #include "experiments/sweep/launch_config.h"
 #include "experiments/sweep/sweep_folder.h"
@@ -30,15 +31,16 @@ struct SubmittedArray {
 /// Submits those of `runs` that are missing, failed or interrupted: one array for the runs of each
 /// number of ranks, several where that is more than the cluster's MaxArraySize. The throttle
 /// max_at_once holds for each array. Marks the runs queued with their job's id. Throws InputError
-/// with sbatch's words where it refuses any of the arrays; no run is marked then and the other
-/// arrays are cancelled. Empty where there is nothing to submit.
+/// with sbatch's words where it refuses any of the arrays; no run is marked then, the other arrays
+/// are cancelled, and their scripts go. Empty where there is nothing to submit.
 std::vector<SubmittedArray> submit_runs(const SweepFolder& folder,
                                         const std::vector<SweepRun>& runs,
                                         const SlurmRequest& request);
 
 /// Shows the table until none of these runs is queued or running, or until a signal comes, which
-/// leaves the jobs as they are. Returns as run_locally() does; kStopped after a signal.
+/// leaves the jobs as they are. Returns as run_locally() does; kStopped after a signal. `lease` is
+/// the sweep's: throws LeaseLost where another process took the sweep over.
 ExitCode watch_jobs(const SweepFolder& folder, const std::vector<std::string>& names,
-                    const StopSignal& signals, SweepTable& table);
+                    const Lease& lease, const StopSignal& signals, SweepTable& table);
 
 }  // namespace mixspan

@@ -79,10 +79,15 @@ std::vector<std::string> sbatch_options(const SlurmLaunch& l, const SlurmArray& 
 }
 
 constexpr std::string_view kBody = R"sh(
-# The list is written as soon as the number of this job is known, perhaps a moment after its start.
+# The list is written when all runs are marked as queued, perhaps some time after the start of this
+# job. While submitting.txt grows, that goes on.
 list=$folder/slurm/runs-$SLURM_ARRAY_JOB_ID.txt
-for ((i = 0; i < 120; i++)); do
+grown=
+for ((waited = 0; waited < 120; waited++)); do
   [[ -e $list ]] && break
+  size=$(wc -c 2>/dev/null <"$folder/slurm/submitting.txt")
+  [[ $size = "$grown" ]] || waited=0
+  grown=$size
   sleep 1
 done
 run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$list")

@@ -209,7 +209,7 @@ void add_search(const SweepContent& c, const std::vector<GridPoint>& members, Ma
     for (const GridPoint& member : members) {
       const Point values = values_of(member, full);
       maker.apply(values);
-      const std::optional<double> one = loss(maker.run(values).name);
+      const std::optional<double> one = loss(maker.run(values));
       if (!one) return std::nullopt;
       sum += *one;
     }

@@ -13,8 +13,8 @@
 
 namespace mixspan {
 
-/// The last evaluation loss of the finished run of this name; empty while there is none.
-using LossOf = std::function<std::optional<double>(const std::string& name)>;
+/// The last evaluation loss of this run, once it is finished with this config; empty until then.
+using LossOf = std::function<std::optional<double>(const SweepRun& run)>;
 
 struct SweepContent;
 struct ScaleOptions;

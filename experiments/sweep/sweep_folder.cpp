@@ -1,14 +1,7 @@
 #include "experiments/sweep/sweep_folder.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <optional>
 #include <set>
 
@@ -25,12 +18,6 @@ namespace mixspan {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<std::string> text_of(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in.is_open()) return {};
-  return std::string{std::istreambuf_iterator<char>(in), {}};
-}
 
 // A sweep that cannot write its folder has not begun: that is for the person to mend.
 void or_refuse(const fs::path& out, const std::function<void()>& body) {
@@ -123,8 +110,16 @@ bool changes_results(const ConfigDifference& d) {
   return matches_any(d.key, {"train.steps", "eval.*"});
 }
 
-void replace_if_different(const fs::path& file, const std::string& text) {
-  if (text_of(file) != text) replace_file(file, text);
+void replace_if_different(const fs::path& file, const std::string& text, Undo& undo) {
+  if (text_of(file) == text) return;
+  undo.note(file);
+  replace_file(file, text);
+}
+
+void remove(const fs::path& file, Undo& undo) {
+  if (!fs::exists(file)) return;
+  undo.note(file);
+  fs::remove(file);
 }
 
 }  // namespace
@@ -133,12 +128,11 @@ SweepFolder::SweepFolder(const fs::path& path) : path_(fs::absolute(path).lexica
   if (!path_.has_filename()) path_ = path_.parent_path();  // it was written "runs/a/"
 }
 
-SweepFolder SweepFolder::make(const fs::path& out) {
+SweepFolder SweepFolder::make(const fs::path& out, Undo& undo) {
   SweepFolder folder(out);
   or_refuse(folder.path_, [&] {
     require_own(folder);
-    for (const char* part : {"configs", "runs", "logs"})
-      fs::create_directories(folder.path_ / part);
+    for (const char* part : {"configs", "runs", "logs"}) undo.make_folders(folder.path_ / part);
     probe(folder.path_);
     probe(folder.path_ / "runs");
   });
@@ -172,21 +166,22 @@ void SweepFolder::require_same_configs(const std::vector<SweepRun>& runs) const 
   }
 }
 
-void SweepFolder::write(const std::string& sweep_toml, const std::vector<SweepRun>& runs) const {
+void SweepFolder::write(const std::string& sweep_toml, const std::vector<SweepRun>& runs,
+                        Undo& undo) const {
   or_refuse(path_, [&] {
     std::set<std::string> wanted;
     for (const SweepRun& run : runs) {
       wanted.insert(run.name);
       const std::vector<ConfigDifference> changes = changes_of(run_dir(run.name), run);
       if (std::any_of(changes.begin(), changes.end(), changes_results)) {
-        fs::remove(run_dir(run.name) / "result.json");
+        remove(run_dir(run.name) / "result.json", undo);
       }
-      replace_if_different(config(run.name), to_toml(run.config));
+      replace_if_different(config(run.name), to_toml(run.config), undo);
     }
     for (const std::string& name : names()) {
-      if (!wanted.contains(name) && !fs::exists(run_dir(name))) fs::remove(config(name));
+      if (!wanted.contains(name) && !fs::exists(run_dir(name))) remove(config(name), undo);
     }
-    if (!sweep_toml.empty()) replace_if_different(sweep_file(), sweep_toml);
+    if (!sweep_toml.empty()) replace_if_different(sweep_file(), sweep_toml, undo);
   });
 }
 
@@ -220,6 +215,15 @@ KnownJobs known_jobs(const SweepFolder& folder, const std::vector<std::string>& 
   const std::vector<std::string> ids = folder.job_ids(names);
   if (ids.empty() || !has_slurm()) return {};
   return KnownJobs{true, unfinished_jobs(ids)};
+}
+
+std::optional<double> loss_of(const fs::path& out, const SweepRun& run) {
+  const fs::path run_dir = out / "runs" / run.name;
+  const std::vector<std::string> allowed = may_change(run.config);
+  for (const ConfigDifference& d : changes_of(run_dir, run)) {
+    if (changes_results(d) || !matches_any(d.key, allowed)) return {};
+  }
+  return final_eval_loss(run_dir);
 }
 
 std::vector<std::string> names_of(const std::vector<SweepRun>& runs) {

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "experiments/sweep/run_sight.h"
 #include "experiments/sweep/sweep_run.h"
+#include "experiments/sweep/undo.h"
 
 namespace mixspan {
 
@@ -21,7 +23,8 @@ class SweepFolder {
   /// Makes OUT and what belongs in it where it is not there. Throws InputError, one line, where it
   /// cannot be written: no permission, no room, a quota that is used up; or where it has files by
   /// the names of a sweep's that are not a sweep's. launch.toml is what tells: write it next.
-  static SweepFolder make(const std::filesystem::path& out);
+  /// `undo`, here and below, can put back all that is done.
+  static SweepFolder make(const std::filesystem::path& out, Undo& undo);
   /// Throws InputError where OUT is not a sweep's folder.
   static SweepFolder open(const std::filesystem::path& out);
 
@@ -39,7 +42,7 @@ class SweepFolder {
   /// Replaces what is different. Configs of runs that are not among these and never began go; what
   /// has begun stays. A finished run that is now to have more steps or other evaluations is open
   /// again. Throws as make() does.
-  void write(const std::string& sweep_toml, const std::vector<SweepRun>& runs) const;
+  void write(const std::string& sweep_toml, const std::vector<SweepRun>& runs, Undo& undo) const;
 
   /// Of all runs that have a config, sorted so that step-2 comes before step-10.
   std::vector<std::string> names() const;
@@ -62,6 +65,10 @@ struct KnownJobs {
 /// Does not ask where this machine has no Slurm, or no unfinished run names a job. Throws Error
 /// where Slurm does not answer.
 KnownJobs known_jobs(const SweepFolder& folder, const std::vector<std::string>& names);
+
+/// The last evaluation loss of `run` in the sweep's folder `out`; empty where it is not finished,
+/// held nothing out, or has results of another config than it has now.
+std::optional<double> loss_of(const std::filesystem::path& out, const SweepRun& run);
 
 /// The names of `runs`, in their order.
 std::vector<std::string> names_of(const std::vector<SweepRun>& runs);

@@ -12,6 +12,7 @@
 #include "experiments/cost/flops.h"
 #include "experiments/cost/plan.h"
 #include "experiments/run/progress.h"
+#include "experiments/sweep/data_paths.h"
 
 namespace mixspan {
 
@@ -25,7 +26,8 @@ struct Vocabulary {
 /// Plans runs one after the other, and remembers what they have in common.
 class Planner {
  public:
-  Planner(const MachineFile& machine, std::int64_t jobs) : machine_(machine) {
+  Planner(const MachineFile& machine, std::int64_t jobs, const std::filesystem::path& paths)
+      : machine_(machine), paths_(paths) {
     if (!machine_.shared) return;
     const auto parts = static_cast<double>(jobs);
     machine_.gemm_flops /= parts;
@@ -48,6 +50,7 @@ class Planner {
     PlannedRun plan;
   };
   MachineFile machine_;
+  const std::filesystem::path& paths_;
   std::map<std::pair<std::string, std::int64_t>, Vocabulary> vocabularies_;
   std::vector<Known> known_;  // seeds and learning rates change no plan
 };
@@ -56,7 +59,8 @@ const Vocabulary& Planner::vocabulary(const RunConfig& c) {
   const auto [found, is_new] = vocabularies_.try_emplace({c.data.train, c.model.context});
   if (is_new) {
     try {
-      found->second.size = open_training(c.data, c.model.context, 0)->vocab_size();
+      found->second.size =
+          open_training(data_from(paths_, c.data), c.model.context, 0)->vocab_size();
     } catch (const InputError& error) {
       found->second.problem = error.what();
     }
@@ -161,9 +165,9 @@ std::string problems_of(const std::vector<PlannedRun>& plans) {
 }  // namespace
 
 std::vector<PlannedRun> plan_runs(const std::vector<SweepRun>& runs, const MachineFile& machine,
-                                  std::int64_t jobs) {
+                                  std::int64_t jobs, const std::filesystem::path& paths) {
   check(jobs >= 1, "plan_runs: jobs = {}", jobs);
-  Planner planner(machine, jobs);
+  Planner planner(machine, jobs, paths);
   std::vector<PlannedRun> plans;
   plans.reserve(runs.size());
   for (const SweepRun& run : runs) plans.push_back(planner.plan(run));

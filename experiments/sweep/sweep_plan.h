@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,10 @@ struct PlannedRun {
 };
 
 /// A plan for each run, in their order. `jobs` of them run at a time and divide what `machine` says
-/// is shared. Opens the data of each data.train and context once, for its vocabulary.
+/// is shared. Opens the data of each data.train and context once, for its vocabulary; relative
+/// paths begin at `paths`.
 std::vector<PlannedRun> plan_runs(const std::vector<SweepRun>& runs, const MachineFile& machine,
-                                  std::int64_t jobs = 1);
+                                  std::int64_t jobs = 1, const std::filesystem::path& paths = {});
 
 /// Seconds until the last run ends when each starts as soon as one of `jobs` places is free, in
 /// this order; those with a problem take none.

@@ -92,21 +92,14 @@ TEST_F(Growth, LineAndItsIntervals) {
   expect(line.intercept, -7.095139694168053, -7.751664798113545, -6.438614590222562, 5);
 }
 
-TEST_F(Growth, Prediction) {
-  expect(predict(x, y, std::log(32768.0)), 4.4506639724853825, 4.137423552870559, 4.763904392100206,
-         5);
-}
-
 TEST_F(Growth, TwoPointsGiveALineWithoutInterval) {
   const Line line = fit_line(std::span(x).first(2), std::span(y).first(2));
   EXPECT_NEAR(line.slope.value, std::log2(1.7 / 0.9), kClose);
   EXPECT_TRUE(std::isnan(line.slope.low) && std::isnan(line.intercept.high));
-  EXPECT_NEAR(predict(std::span(x).first(2), std::span(y).first(2), x[1]).value, y[1], kClose);
   const std::vector<double> twice_x{x[0], x[1], x[0], x[1]}, twice_y{y[0], y[1], y[2], y[3]};
   const Line twice = fit_line(twice_x, twice_y);
   EXPECT_TRUE(std::isfinite(twice.slope.value));
   EXPECT_TRUE(std::isnan(twice.slope.low) && std::isnan(twice.intercept.high));
-  EXPECT_TRUE(std::isnan(predict(twice_x, twice_y, x[2]).low));
   const std::vector<double> same{1, 1};
   EXPECT_THROW(fit_line(same, same), Error);
 }

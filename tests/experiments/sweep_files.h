@@ -28,7 +28,7 @@ class SweepFolder {
     return SweepFile::load(path(), sets);
   }
   std::vector<SweepRun> runs(const std::string& rest) const {
-    return load(rest).runs([](const std::string&) { return std::nullopt; });
+    return load(rest).runs([](const SweepRun&) { return std::nullopt; });
   }
   /// The refusal, without the folder.
   std::string refused(const std::string& rest, const std::vector<std::string>& sets = {}) const {

@@ -52,4 +52,18 @@ inline std::vector<SweepRun> tiny_runs(int count, const std::filesystem::path& f
   return runs;
 }
 
+/// A sweep's folder, and files in it, that stay.
+inline SweepFolder make_folder(const std::filesystem::path& out) {
+  Undo undo;
+  SweepFolder folder = SweepFolder::make(out, undo);
+  undo.keep();
+  return folder;
+}
+inline void write_folder(const SweepFolder& folder, const std::string& sweep_toml,
+                         const std::vector<SweepRun>& runs) {
+  Undo undo;
+  folder.write(sweep_toml, runs, undo);
+  undo.keep();
+}
+
 }  // namespace mixspan::test

@@ -8,6 +8,7 @@
 #include "experiments/report/layer_effects.h"
 #include "experiments/report/ranking.h"
 #include "experiments/report/report.h"
+#include "experiments/report/scaling_lines.h"
 #include "tests/experiments/report_runs.h"
 #include "tests/experiments/sweep_fixture.h"
 #include "tests/support/fixture.h"
@@ -64,6 +65,48 @@ class FairReport : public testing::Test {
     return folder / "sweep";
   }();
 };
+
+TEST_F(FairReport, ACurveIsOfOneEvaluation) {
+  add("none", 1, 3);
+  const auto evaluated_again = [&](std::int64_t targets, double loss) {
+    EvalMetrics m{.step = 200, .tokens = 409600, .data = "held out", .context = 256};
+    m.targets = targets;
+    m.loss = loss;
+    write_file(out / "none-1/metrics.jsonl",
+               read_file(out / "none-1/metrics.jsonl") + to_json(m) + "\n");
+    return read_runs(out)[0].evaluation;
+  };
+  std::vector<LossPoint> curve = evaluated_again(4096, 2.5);  // in other parts of the context, say
+  ASSERT_EQ(curve.size(), 2u) << "at half and at the end";
+  EXPECT_EQ(curve.back().loss, 2.5);
+  curve = evaluated_again(128, 2);
+  ASSERT_EQ(curve.size(), 1u) << "the earlier ones were on other targets";
+  EXPECT_EQ(curve.back().loss, 2);
+}
+
+TEST_F(FairReport, LinesOverContextsLeaveOutWhatFollowsFromThem) {
+  const auto add_context = [&](std::int64_t context, std::int64_t rows, std::int64_t micro_rows) {
+    FakeRun run{.config = report_config("none", 1)};
+    run.config.model.context = context;
+    run.config.train.batch_tokens = context * rows;
+    run.config.train.micro_rows = micro_rows;
+    write_run(out / fmt::format("{}-{}", context, rows), run);
+  };
+  add_context(256, 8, 8);
+  add_context(512, 4, 4);
+  add_context(1024, 4, 2);
+  std::vector<ScalingLine> lines = scaling_lines(study());
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].label, "all runs");
+  EXPECT_EQ(lines[0].points.size(), 3u);
+  add_context(1024, 8, 2);  // now a step's tokens no longer follow from the context
+  add_context(2048, 4, 1);
+  lines = scaling_lines(study());
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].label, "batch_tokens 2048");
+  EXPECT_EQ(lines[0].points.size(), 2u) << "256 and 512";
+  EXPECT_EQ(lines[1].label, "batch_tokens 8192");
+}
 
 /// Seed 2 is the hard one; "top:1" looks better than "bottom:1" only because it failed there.
 TEST_F(FairReport, RanksOverTheSeedsThatAllHaveCounted) {

@@ -65,7 +65,7 @@ class Scale : public testing::Test {
 
 TEST_F(Scale, RunsAreShortAndTraced) {
   const SweepFile file = load();
-  const std::vector<SweepRun> runs = file.runs([](const std::string&) { return std::nullopt; });
+  const std::vector<SweepRun> runs = file.runs([](const SweepRun&) { return std::nullopt; });
   ASSERT_EQ(runs.size(), 6u);
   for (const SweepRun& run : runs) {
     EXPECT_EQ(run.config.train.steps, 3);

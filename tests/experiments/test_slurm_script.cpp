@@ -276,6 +276,26 @@ TEST_F(SlurmTask, HandsSignalsOnAsUsr1AndWaits) {
   }
 }
 
+TEST_F(SlurmTask, WaitsForItsListWhileTheSubmissionGoesOn) {
+  const std::string list = (folder / "slurm/runs-77.txt").string();
+  const std::string sign = (folder / "slurm/submitting.txt").string();
+  const std::string slept = (scratch / "slept").string();
+  program("srun", "exit 0");
+  fs::rename(list, list + ".later");
+  program("sleep", fmt::format("echo >>{0}\n[[ $(wc -l <{0}) = 20{1} ]] && mv {2}.later {2}\n"
+                               "[[ $(wc -l <{0}) -gt 100 ]] || echo >>{3}",
+                               slept, 0, list, sign));
+  const ProgramResult late = run_script();
+  EXPECT_EQ(late.exit_code, 0) << late.err;
+  EXPECT_EQ(read_file(slept).size(), 200u);
+
+  fs::remove(list);
+  fs::remove(slept);
+  program("sleep", "echo >>" + slept);
+  EXPECT_EQ(run_script().exit_code, 1) << "nobody makes it";
+  EXPECT_LE(read_file(slept).size(), 122u);
+}
+
 TEST_F(SlurmTask, SaysWhereItsLineIsMissing) {
   program("srun", "exit 0");
   write_file(folder / "slurm/runs-77.txt", "run-a\n");

@@ -64,7 +64,7 @@ TEST(SweepFile, TheBaseMayStandInTheFile) {
   }
   const std::string grid = "[grid]\ntrain.seed = [1, 2]\n";
   const SweepFile inside = folder.load_whole(sections + grid);
-  const auto none = [](const std::string&) { return std::nullopt; };
+  const auto none = [](const SweepRun&) { return std::nullopt; };
   const std::vector<SweepRun> a = inside.runs(none), b = folder.runs(grid);
   ASSERT_EQ(names_of(a), names_of(b));
   EXPECT_EQ(a[1].config, b[1].config);

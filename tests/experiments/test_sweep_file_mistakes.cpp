@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "tests/experiments/sweep_files.h"
+#include "tests/support/program.h"
 
 namespace mixspan {
 namespace {
@@ -210,6 +211,23 @@ TEST(SweepFileMistakes, TimesAreReadAsSbatchReadsThem) {
   EXPECT_EQ(sbatch_seconds("2-12"), 216000);
   EXPECT_EQ(sbatch_seconds("2-12:30"), 217800);
   EXPECT_EQ(sbatch_seconds("2-12:30:01"), 217801);
+}
+
+// Work that grows with the square of the file would need more processor time than it gets.
+TEST(SweepFileMistakes, ManyUnknownKeysAreRefusedAtOnceSlow) {
+  std::string keys;
+  for (int i = 0; i < 85000; ++i) keys += fmt::format("k{:x} = 1\n", i);
+  const test::ScratchFolder folder(test::memory_folder());
+  const std::string file = folder / "sweep.toml";
+  const std::string head = "[sweep]\nseeds = 1\n[base.data]\ntrain = \"synthetic:recall\"\n";
+  for (const char* section : {"[grid]\n", "[[exclude]]\n"}) {
+    test::write_file(file, head + section + keys);
+    const std::string command =
+        fmt::format("ulimit -t 3; exec {} sweep {}", test::mixspan_path(), file);
+    const test::ProgramResult r = test::Program({"/bin/sh", "-c", command}).wait();
+    EXPECT_EQ(r.exit_code, 2) << section << r.err;
+    EXPECT_NE(r.err.find("k0: unknown key"), std::string::npos) << r.err;
+  }
 }
 
 // No input may crash, hang or give more than one line.

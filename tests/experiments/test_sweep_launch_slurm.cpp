@@ -57,7 +57,7 @@ class SweepSlurm : public testing::Test {
   ScratchFolder scratch{memory_folder()};
   const fs::path bin = scratch / "bin", queue = scratch / "queue", limit = scratch / "limit";
   const Path path{bin.string() + ":/usr/bin:/bin"};
-  const SweepFolder folder = SweepFolder::make(scratch / "sweep");
+  const SweepFolder folder = make_folder(scratch / "sweep");
 };
 
 TEST_F(SweepSlurm, OneArrayWithALineForEachRun) {
@@ -94,7 +94,7 @@ TEST_F(SweepSlurm, WhatIsQueuedOrDoneIsNotSubmittedAgain) {
 
 TEST_F(SweepSlurm, ARunThatWasMarkedCanBeOpened) {
   const std::vector<SweepRun> runs = tiny_runs(1, scratch.path(), 2);
-  folder.write("", runs);
+  write_folder(folder, "", runs);
   submitted(runs);
   const ProgramResult r =
       mixspan({"train", folder.config("seed-1"), "--run-dir", folder.run_dir("seed-1")});
@@ -149,16 +149,19 @@ TEST_F(SweepSlurm, WatchingEndsWithTheJobs) {
   const std::vector<SweepRun> runs = tiny_runs(2, scratch.path());
   submitted(runs);  // and squeue knows none of them
   const StopSignal signals;
+  const Lease lease = Lease::take(folder.path(), 0);
   std::FILE* nowhere = std::fopen("/dev/null", "w");
   SweepTable table(nowhere);
-  EXPECT_EQ(watch_jobs(folder, names_of(runs), signals, table), kStopped);
+  EXPECT_EQ(watch_jobs(folder, names_of(runs), lease, signals, table), kStopped);
   for (const SweepRun& run : runs) write_file(folder.run_dir(run.name) / "result.json", "{}");
-  EXPECT_EQ(watch_jobs(folder, names_of(runs), signals, table), kFinished);
+  EXPECT_EQ(watch_jobs(folder, names_of(runs), lease, signals, table), kFinished);
   fs::remove(folder.run_dir("seed-2") / "result.json");
   RunStatus failed = status("seed-2");
   failed.state = RunState::failed;
   write_status(folder.run_dir("seed-2"), failed);
-  EXPECT_EQ(watch_jobs(folder, names_of(runs), signals, table), kFailure);
+  EXPECT_EQ(watch_jobs(folder, names_of(runs), lease, signals, table), kFailure);
+  write_file(folder.path() / "lease.json", "{}");
+  EXPECT_THROW(watch_jobs(folder, names_of(runs), lease, signals, table), LeaseLost);
   std::fclose(nowhere);
 }
 

@@ -16,7 +16,7 @@ namespace {
 const std::filesystem::path kSource = MIXSPAN_SOURCE_DIR;
 
 std::size_t runs_of(const SweepFile& file) {
-  return file.runs([](const std::string&) { return std::nullopt; }).size();
+  return file.runs([](const SweepRun&) { return std::nullopt; }).size();
 }
 
 TEST(SweepRecipes, LoadWithTheirRuns) {
@@ -38,7 +38,7 @@ TEST(SweepRecipes, TheMasformerStudyHasItsRunsAtTheirCost) {
                                               {"all", 100.0}};
   const SweepFile study = SweepFile::load(kSource / "experiments/recipes/masformer/study.toml");
   std::map<std::string, int> runs;
-  for (const SweepRun& run : study.runs([](const std::string&) { return std::nullopt; })) {
+  for (const SweepRun& run : study.runs([](const SweepRun&) { return std::nullopt; })) {
     const std::string& placement = run.config.model.full_layers;
     const std::string count = placement.substr(placement.find(':') + 1);
     ++runs[count];

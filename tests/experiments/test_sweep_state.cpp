@@ -218,9 +218,9 @@ class SweepFolderFiles : public testing::Test {
 };
 
 TEST_F(SweepFolderFiles, ConfigsAreWrittenWhenDifferentAndGoWithTheirRuns) {
-  const SweepFolder folder = SweepFolder::make(scratch / "sweep/");
+  const SweepFolder folder = make_folder(scratch / "sweep/");
   std::vector<SweepRun> runs = tiny_runs(11, scratch.path());
-  folder.write("# a\n", runs);
+  write_folder(folder, "# a\n", runs);
   EXPECT_EQ(read_file(folder.sweep_file()), "# a\n");
   EXPECT_EQ(read_file(folder.config("seed-2")), to_toml(runs[1].config));
   EXPECT_EQ(folder.names(), names_of(runs)) << "10 comes after 9";
@@ -229,7 +229,7 @@ TEST_F(SweepFolderFiles, ConfigsAreWrittenWhenDifferentAndGoWithTheirRuns) {
   fs::last_write_time(folder.config("seed-1"), written - std::chrono::hours(1));
   begin(folder, runs[10], true);
   runs.resize(1);
-  folder.write("# b\n", runs);
+  write_folder(folder, "# b\n", runs);
   EXPECT_EQ(read_file(folder.sweep_file()), "# b\n");
   EXPECT_EQ(fs::last_write_time(folder.config("seed-1")), written - std::chrono::hours(1));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"seed-1", "seed-11"}))
@@ -237,7 +237,7 @@ TEST_F(SweepFolderFiles, ConfigsAreWrittenWhenDifferentAndGoWithTheirRuns) {
 }
 
 TEST_F(SweepFolderFiles, ARunThatBeganWithAnotherConfigIsRefused) {
-  const SweepFolder folder = SweepFolder::make(scratch / "sweep");
+  const SweepFolder folder = make_folder(scratch / "sweep");
   const std::vector<SweepRun> runs = tiny_runs(2, scratch.path());
   begin(folder, runs[1], true);
   EXPECT_NO_THROW(folder.require_same_configs(runs));
@@ -254,15 +254,15 @@ TEST_F(SweepFolderFiles, ARunThatBeganWithAnotherConfigIsRefused) {
 
 TEST_F(SweepFolderFiles, MoreStepsOpenAFinishedRunAgainOtherLogsDoNot) {
   const std::vector<std::string> constant{"optimizer.schedule=constant"};
-  const SweepFolder folder = SweepFolder::make(scratch / "sweep");
+  const SweepFolder folder = make_folder(scratch / "sweep");
   std::vector<SweepRun> runs = tiny_runs(1, scratch.path(), 12, constant);
   begin(folder, runs[0], true);
   runs[0].config.log.every_steps = 2;
-  folder.write("", runs);
+  write_folder(folder, "", runs);
   EXPECT_TRUE(fs::exists(folder.run_dir("seed-1") / "result.json"));
   runs[0].config.train.steps = 20;
   folder.require_same_configs(runs);
-  folder.write("", runs);
+  write_folder(folder, "", runs);
   EXPECT_FALSE(fs::exists(folder.run_dir("seed-1") / "result.json"));
   fs::create_directories(folder.run_dir("seed-1") / "checkpoints/step-00000012");
   runs[0].config.train.steps = 11;
@@ -272,7 +272,7 @@ TEST_F(SweepFolderFiles, MoreStepsOpenAFinishedRunAgainOtherLogsDoNot) {
 
 TEST_F(SweepFolderFiles, AFolderThatCannotBeWrittenIsRefusedInOneLine) {
   write_file(scratch / "file", "");
-  const std::string message = refusal([&] { SweepFolder::make(scratch / "file"); });
+  const std::string message = refusal([&] { make_folder(scratch / "file"); });
   EXPECT_NE(message.find("cannot hold a sweep"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
   EXPECT_NE(refusal([&] { SweepFolder::open(scratch.path()); }).find("not the folder of a sweep"),

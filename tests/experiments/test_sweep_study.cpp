@@ -164,10 +164,11 @@ double loss_with(const std::string& name, const std::vector<double>& worth) {
 }
 
 /// Runs a search to its end; every call is asked twice. The placements in the order of the runs.
-Texts searched(const SweepFile& file, const LossOf& loss_of, std::size_t* rounds = nullptr) {
+using NamedLoss = std::function<std::optional<double>(const std::string& name)>;
+Texts searched(const SweepFile& file, const NamedLoss& loss_of, std::size_t* rounds = nullptr) {
   std::map<std::string, double> finished;
-  const LossOf known = [&](const std::string& name) -> std::optional<double> {
-    const auto found = finished.find(name);
+  const LossOf known = [&](const SweepRun& run) -> std::optional<double> {
+    const auto found = finished.find(run.name);
     return found == finished.end() ? std::nullopt : std::optional(found->second);
   };
   Texts names;
