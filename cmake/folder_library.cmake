@@ -2,8 +2,8 @@
 
 add_library(mixspan_options INTERFACE)
 target_include_directories(mixspan_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
-target_compile_options(mixspan_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-                       -Woverloaded-virtual $<$<BOOL:${MIXSPAN_WERROR}>:-Werror>)
+target_compile_options(mixspan_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual;$<$<BOOL:${MIXSPAN_WERROR}>:-Werror>>")
 target_link_libraries(mixspan_options INTERFACE Threads::Threads)
 if(MIXSPAN_SANITIZE)
   target_compile_options(mixspan_options INTERFACE -fsanitize=${MIXSPAN_SANITIZE}
@@ -11,11 +11,12 @@ if(MIXSPAN_SANITIZE)
   target_link_options(mixspan_options INTERFACE -fsanitize=${MIXSPAN_SANITIZE})
 endif()
 
-# folder_library(NAME): every .cpp of this folder (and its subfolders) is one library. A new file needs
+# folder_library(NAME): every .cpp of this folder (and its subfolders, but for cuda/) is one library. A new file needs
 # no line in CMake: where it lies says what it belongs to.
 function(folder_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/cuda/") # cuda_library
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC mixspan_options)
 endfunction()

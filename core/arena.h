@@ -7,22 +7,32 @@
 #include <string_view>
 #include <vector>
 
+#include "core/device.h"
 #include "core/tensor.h"
 
 namespace mixspan {
 
-/// Reserves address space once and hands it out from the bottom; pages are touched when first used,
-/// so a large reservation costs nothing. One thread allocates; any thread may use the memory.
+/// Hands out memory from the bottom up and takes it back from the top down. On a CPU it reserves
+/// address space once; pages are touched when first used, so a large reservation costs nothing. On
+/// a device it takes chunks as they are needed and keeps them until its own end. One thread
+/// allocates; any thread, and on a device the work of one stream, may use the memory: what a Scope
+/// has released may be handed out again while work that was given to another stream still uses it.
 class Arena {
  public:
+  static constexpr std::size_t kHostCapacity = std::size_t{1} << 38;
+
   /// Reserves `capacity_bytes` of address space. `name` appears in errors and reports.
-  explicit Arena(std::string name, std::size_t capacity_bytes = std::size_t{1} << 38);
+  explicit Arena(std::string name, std::size_t capacity_bytes = kHostCapacity);
+  /// On the device; `capacity_bytes` bounds what it takes there, without it the device does. On a
+  /// CPU the same as above.
+  Arena(std::string name, Device device, std::size_t capacity_bytes = kHostCapacity);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  /// Memory for a contiguous, 64-byte aligned tensor. NOT zeroed: a reader must have written it.
-  /// Throws Error, naming the label and the bytes in use, when the reservation is exhausted.
+  /// Memory for a contiguous tensor, 64-byte aligned, on a device 256-byte. NOT zeroed: a reader
+  /// must have written it. Throws Error with the label, the bytes in use and the largest labels
+  /// when there is no more.
   View allocate(std::string_view label, Shape shape, DType dtype = DType::f32);
 
   /// Everything allocated during a Scope's life is released when it ends. Scopes nest.
@@ -39,8 +49,10 @@ class Arena {
   };
   Scope scope() { return Scope(*this); }
 
+  Device device() const { return device_; }
   std::size_t used_bytes() const { return used_; }
   std::size_t high_water_bytes() const { return high_water_; }
+  std::size_t taken_bytes() const;  ///< all chunks, used or not; on a CPU the reservation
 
   struct LabelUse {
     std::string label;
@@ -49,23 +61,44 @@ class Arena {
   /// What each label held at the moment of the high water, largest first.
   std::vector<LabelUse> high_water_report() const;
 
-  /// Fills every new allocation with NaN patterns, so that a read of unwritten memory shows.
-  void poison(bool on) { poison_ = on; }
+  /// Fills every new allocation with NaN patterns, so that a read of unwritten memory shows. On a
+  /// device in the order of `stream`, which must be the one that uses the memory.
+  void poison(bool on, Stream stream = {}) {
+    poison_ = on;
+    poison_stream_ = stream;
+  }
 
  private:
+  struct Chunk {
+    std::byte* base;
+    std::size_t bytes;
+    DeviceBuffer on_device;  // empty for host memory
+  };
+  struct Place {
+    std::size_t chunk = 0, begin = 0;  // everything below is in use
+  };
   struct Live {
     int label;
-    std::size_t begin, bytes;
+    Place before;  // where the top was
+    std::size_t bytes;
   };
+  void reserve_host();
+  Place place_for(std::size_t bytes, std::string_view label);
+  void add_chunk(std::size_t bytes, std::string_view label);
+  std::string largest_labels() const;
   void release(std::size_t mark);
   int label_id(std::string_view label);
 
   std::string name_;
-  std::byte* base_ = nullptr;
+  Device device_;
+  std::size_t alignment_;
+  std::vector<Chunk> chunks_;
+  Place top_;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;
   std::size_t high_water_ = 0;
   bool poison_ = false;
+  Stream poison_stream_;
   std::vector<Live> live_;
   std::vector<std::string> labels_;
   std::map<std::string, int, std::less<>> label_ids_;

@@ -11,19 +11,20 @@
 
 namespace mixspan {
 
-/// bfloat16 as storage: the upper half of an IEEE fp32. Arithmetic is done in fp32.
+/// bfloat16 as storage: the upper half of an IEEE fp32. Arithmetic is done in fp32. constexpr, so
+/// that device code may use it too.
 struct bf16 {
   std::uint16_t bits = 0;
 
   bf16() = default;
   /// Rounds to nearest even; a NaN stays a NaN.
-  explicit bf16(float x) {
+  constexpr explicit bf16(float x) {
     const auto u = std::bit_cast<std::uint32_t>(x);
     const bool is_nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = static_cast<std::uint16_t>(is_nan ? (u >> 16) | 0x40u
                                              : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit operator float() const {
+  constexpr explicit operator float() const {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
   }
 };

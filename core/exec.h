@@ -3,27 +3,21 @@
 
 #include "core/arena.h"
 #include "core/cpu.h"
+#include "core/device.h"
 #include "core/thread_pool.h"
 
 namespace mixspan {
 
 class Tracer;
 
-enum class DeviceKind { cpu, cuda };
-
-struct Device {
-  DeviceKind kind = DeviceKind::cpu;
-  int index = 0;
-  bool is_cuda() const { return kind == DeviceKind::cuda; }
-};
-
 /// What matrix products and attention multiply. bf16: operands are rounded to it, sums are fp32.
 enum class Precision { fp32, bf16 };
 
 struct Exec {
   Device device;
+  Stream stream = {};  ///< all work for the device goes here, in order; nothing on a CPU
   ThreadPool& threads;
-  Arena& scratch;        ///< temporaries of one operation; released before it returns
+  Arena& scratch;  ///< temporaries of one operation, of the device; released before it returns
   Isa isa = best_isa();  ///< CPU path; tests set it lower to run every path
   Precision precision = Precision::fp32;
   bool oracle = false;       ///< run the plain loops instead of the fast version, where both exist

@@ -109,13 +109,24 @@ namespace {
 constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 register
 }
 
-Tensor::Tensor(Shape shape, DType dtype) : dtype_(dtype), shape_(shape) {
+Tensor::Tensor(Shape shape, DType dtype, Device device)
+    : dtype_(dtype), shape_(shape), device_(device) {
   const std::size_t bytes = static_cast<std::size_t>(shape.size()) * size_of(dtype);
+  if (device.is_cuda()) {
+    on_device_ = DeviceBuffer(device, bytes, "a tensor of shape " + shape.str());
+    data_ = on_device_.data();
+    // Streams do not wait for the default stream, so the host does.
+    use_device(device);
+    fill_bytes({}, data_, 0, bytes);
+    synchronise(Stream());
+    return;
+  }
   const std::size_t padded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
-  memory_.reset(std::aligned_alloc(kAlignment, padded));
-  check(memory_ != nullptr, "could not allocate {} bytes for a tensor of shape {}", bytes,
+  host_.reset(std::aligned_alloc(kAlignment, padded));
+  check(host_ != nullptr, "could not allocate {} bytes for a tensor of shape {}", bytes,
         shape.str());
-  std::memset(memory_.get(), 0, padded);
+  data_ = host_.get();
+  std::memset(data_, 0, padded);
 }
 
 void Tensor::Free::operator()(void* p) const { std::free(p); }

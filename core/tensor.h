@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/device.h"
 #include "core/dtype.h"
 
 namespace mixspan {
@@ -101,17 +102,19 @@ class View : public ConstView {
   explicit View(const ConstView& v) : ConstView(v) {}
 };
 
-/// Owning, 64-byte aligned, contiguous, zeroed when made.
+/// Owning, contiguous, zeroed when made; 64-byte aligned, on a device 256-byte. Only kernels and
+/// copies may touch the elements of a tensor on a device.
 class Tensor {
  public:
   Tensor() = default;
-  Tensor(Shape shape, DType dtype = DType::f32);
+  Tensor(Shape shape, DType dtype = DType::f32, Device device = {});
 
-  View view() { return View(memory_.get(), dtype_, shape_); }
-  ConstView view() const { return ConstView(memory_.get(), dtype_, shape_); }
+  View view() { return View(data_, dtype_, shape_); }
+  ConstView view() const { return ConstView(data_, dtype_, shape_); }
   operator View() { return view(); }             // NOLINT: a tensor is used as its view
   operator ConstView() const { return view(); }  // NOLINT
   const Shape& shape() const { return shape_; }
+  Device device() const { return device_; }
   std::int64_t size() const { return shape_.size(); }
   template <class T>
   T* data() {
@@ -126,9 +129,12 @@ class Tensor {
   struct Free {
     void operator()(void* p) const;
   };
-  std::unique_ptr<void, Free> memory_;
+  std::unique_ptr<void, Free> host_;
+  DeviceBuffer on_device_;
+  void* data_ = nullptr;  // in one of the two
   DType dtype_ = DType::f32;
   Shape shape_;
+  Device device_;
 };
 
 /// Throws "NAME: wanted shape (..), got (..)" unless they are equal.
@@ -138,7 +144,8 @@ void check_dtype(std::string_view name, const ConstView& view, DType wanted);
 /// Throws unless the view's elements lie one after the other.
 void check_contiguous(std::string_view name, const ConstView& view);
 
-/// Sets every element to zero. The view must be contiguous.
+/// Sets every element to zero. The view must be contiguous and on the host; core/copy.h has the one
+/// for devices.
 void fill_zero(View view);
 
 }  // namespace mixspan
