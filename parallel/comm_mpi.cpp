@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -44,11 +43,6 @@ Clock::duration seconds(double s) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
 }
 
-int number_in_environment(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? 0 : std::atoi(text);
-}
-
 /// True when all are at their end; those become null.
 bool test_all(std::span<MPI_Request> requests) {
   bool done = true;
@@ -61,15 +55,6 @@ bool test_all(std::span<MPI_Request> requests) {
 }
 
 }  // namespace
-
-bool launched_by_mpi() {
-  // In the script of a Slurm job SLURM_NTASKS is set too, but there only one process runs: srun
-  // sets SLURM_STEP_NUM_TASKS.
-  const bool step_of_slurm =
-      number_in_environment("SLURM_STEP_NUM_TASKS") > 1 && std::getenv("SLURM_PROCID") != nullptr;
-  return number_in_environment("OMPI_COMM_WORLD_SIZE") > 1 || std::getenv("PMIX_RANK") != nullptr ||
-         step_of_slurm;
-}
 
 /// What the world and its messages share.
 struct MpiWorld::State {
