@@ -99,6 +99,10 @@ void describe_train(ConfigSchema& schema, RunConfig& c) {
   schema.field("seed", &t.seed, "Of the initial weights and of the order of the data.", {.min = 0});
   schema.field("max_grad_norm", &t.max_grad_norm,
                "Longer gradients are scaled down to this norm; 0 means never.", {.min = 0});
+  schema.field("precision", &t.precision,
+               "What matrix products and attention multiply. With bf16 the weights that the "
+               "optimizer updates, and all sums, are fp32 all the same.",
+               {.one_of = {"fp32", "bf16"}});
   schema.field("max_time", &t.max_time,
                "After this long the run saves a checkpoint and stops with exit code 75; \"\" means "
                "no limit.",
@@ -229,6 +233,13 @@ void validate(const RunConfig& c, Purpose purpose) {
   require(!problem, "{}", problem.value_or(""));
   require(kCudaBuild || c.device != "cuda",
           "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
+  require(c.train.precision == "fp32" || c.device == "cuda",
+          "train.precision = \"bf16\": is not there on a CPU; wanted \"fp32\", or device = "
+          "\"cuda\"");
+}
+
+Precision precision_of(const RunConfig& c) {
+  return c.train.precision == "bf16" ? Precision::bf16 : Precision::fp32;
 }
 
 std::string to_toml(const RunConfig& config) {

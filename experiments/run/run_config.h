@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/exec.h"
 #include "data/loader.h"
 #include "experiments/cost/parallel_config.h"
 #include "layers/model_config.h"
@@ -22,9 +23,10 @@ struct RunConfig {
     std::int64_t batch_tokens = 65536;  ///< of one step, over all ranks and micro-batches
     std::int64_t micro_rows = 0;        ///< sequences computed at a time; 0: chosen by the trainer
     std::int64_t seed = 1;
-    double max_grad_norm = 1.0;  ///< 0: no clipping
-    std::string max_time;        ///< see parse_duration; "": no limit
-    std::string init_from;       ///< a run or checkpoint whose weights to start from; "": random
+    double max_grad_norm = 1.0;      ///< 0: no clipping
+    std::string precision = "fp32";  ///< or "bf16"; see precision_of()
+    std::string max_time;            ///< see parse_duration; "": no limit
+    std::string init_from;  ///< a run or checkpoint whose weights to start from; "": random
     friend bool operator==(const Train&, const Train&) = default;
   };
   struct Optimizer {
@@ -91,6 +93,9 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 /// What must hold between keys; for training also mesh_problem() and what this build can do. Throws
 /// InputError: one line that begins with the key to change.
 void validate(const RunConfig& config, Purpose purpose = Purpose::train);
+
+/// What Exec::precision is to be.
+Precision precision_of(const RunConfig& config);
 
 /// The resolved config as TOML, every key written out.
 std::string to_toml(const RunConfig& config);

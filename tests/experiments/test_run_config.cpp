@@ -138,6 +138,9 @@ TEST_F(RunConfigFile, MistakesBetweenKeysNameTheLineOrTheFile) {
 TEST_F(RunConfigFile, WhatThisBuildCannotDoIsRefused) {
   EXPECT_EQ(refused("device = \"cuda\"\n" + kData),
             "a.toml:1: device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
+  EXPECT_EQ(refused(kData + "[train]\nprecision = \"bf16\"\n"),
+            "a.toml:4: train.precision = \"bf16\": is not there on a CPU; wanted \"fp32\", or "
+            "device = \"cuda\"");
 }
 
 TEST(Duration, ReadsSecondsAndUnits) {
