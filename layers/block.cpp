@@ -60,10 +60,13 @@ void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, cons
   }
   const View d_branch = ex.scratch.allocate("d branch", x.shape());
   const View x1 = saved.get("x1");
-  mlp_.backward(ex, p, d_branch, dx, ln_2_.output(ex, p, x1, saved), s.rows(), saved);
-  ln_2_.backward(ex, p, dx, d_branch, x1, saved);
+  {
+    const Arena::Scope norm_scope(ex.scratch);
+    mlp_.backward(ex, p, d_branch, dx, ln_2_.output(ex, p, x1, saved), s.rows(), saved);
+  }
+  ln_2_.backward(ex, p, dx, d_branch, x1, saved, DxMode::add);
   mixer_->backward(ex, p, d_branch, dx, ln_1_.output(ex, p, x, saved), s, saved);
-  ln_1_.backward(ex, p, dx, d_branch, x, saved);
+  ln_1_.backward(ex, p, dx, d_branch, x, saved, DxMode::add);
 }
 
 void Block::extend(const Exec& ex, const Params& p, View x, const Sequence& s, std::int64_t begin,

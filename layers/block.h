@@ -18,7 +18,8 @@ class Block {
   /// x, y: (mine, C), this rank's of the R rows. Overwrites y, which may be x when nothing is kept
   /// (policy full) and no backward follows.
   void forward(const Exec&, const Params&, View y, ConstView x, const Sequence&, Saved&) const;
-  /// On entry dx holds the gradient of y, on return that of x. Parameter gradients are added.
+  /// On entry dx holds the gradient of y, on return that of x. Parameter gradients are added. Uses
+  /// up what forward kept, so it runs once.
   void backward(const Exec&, const Params&, View dx, ConstView x, const Sequence&,
                 const Saved&) const;
 

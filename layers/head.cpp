@@ -66,8 +66,7 @@ double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h
     linear_backward(ex, d_partial.slice(0, r, end), dwte, {}, logits, x, wte);
   }
   tp.reduce({"d head in"}, d_normed, d_partial);
-  fill_zero(dh);  // the norm's backward adds
-  ln_f_.backward(ex, p, dh, d_normed, h, saved);
+  ln_f_.backward(ex, p, dh, d_normed, h, saved, DxMode::overwrite);
   return scale * sum(ex, losses);
 }
 

@@ -22,7 +22,7 @@ class Head {
 
   /// h: (mine, C), what the last block left of this rank's of the R rows. targets: (R) i32,
   /// kIgnoreTarget where there is none. Overwrites dh (mine, C) with scale * the gradient of the
-  /// loss summed over the R rows, adds parameter gradients, returns scale * that loss.
+  /// loss summed over the R rows, adds parameter gradients, returns scale * that loss. dh may be h.
   double loss_and_grad(const Exec&, const Params&, View dh, ConstView h, ConstView targets,
                        double scale) const;
   /// losses: (R) f32, natural log, 0 where there is no target. correct: (R) u8, 1 where the target

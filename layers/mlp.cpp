@@ -34,17 +34,15 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
   const Arena::Scope scope(ex.scratch);
   const TensorParallel& tp = place_.parallel->tp;
   const View pre = saved.get("mlp pre");
-  View act;
-  if (saved.has("mlp act")) {
-    act = saved.get("mlp act");
-  } else {
-    act = ex.scratch.allocate("mlp act", pre.shape());
-    gelu_forward(ex, act, pre);
-  }
   const View d_inner = ex.scratch.allocate("d mlp", pre.shape());
-  linear_backward(ex, d_inner, p.grad(proj_weight_), p.grad(proj_bias_),
-                  tp.gather(ex, {"d mlp out", place_.layer}, dy, R), act, p.weight(proj_weight_));
+  const ConstView all_dy = tp.gather(ex, {"d mlp out", place_.layer}, dy, R);
+  matmul(ex, d_inner, Transpose::no, all_dy, Transpose::no, p.weight(proj_weight_));
   gelu_backward(ex, d_inner, d_inner, pre);
+  // Nothing reads `pre` after that, so what its GELU was takes its place and no memory of its own.
+  const View act = saved.has("mlp act") ? saved.get("mlp act") : pre;
+  if (!saved.has("mlp act")) gelu_forward(ex, act, pre);
+  linear_backward(ex, {}, p.grad(proj_weight_), p.grad(proj_bias_), all_dy, act,
+                  p.weight(proj_weight_));
   const View dx_partial = tp.partial(ex, dx, R);
   linear_backward(ex, dx_partial, p.grad(fc_weight_), p.grad(fc_bias_), d_inner,
                   tp.gather(ex, {"mlp in again", place_.layer}, x, R), p.weight(fc_weight_));

@@ -21,7 +21,7 @@ class Mlp {
   /// itself.
   void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual, std::int64_t R,
                Saved&) const;
-  /// Overwrites dx; adds parameter gradients.
+  /// Overwrites dx; adds parameter gradients. Uses up what forward kept, so it runs once.
   void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, std::int64_t R,
                 const Saved&) const;
 

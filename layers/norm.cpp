@@ -29,9 +29,9 @@ View Norm::output(const Exec& ex, const Params& p, ConstView x, const Saved& sav
 }
 
 void Norm::backward(const Exec& ex, const Params& p, View dx, ConstView dy, ConstView x,
-                    const Saved& saved) const {
+                    const Saved& saved, DxMode mode) const {
   layer_norm_backward(ex, dx, p.grad(gain_), p.grad(bias_), dy, x, p.weight(gain_),
-                      saved.get(mean_), saved.get(rstd_), DxMode::add);
+                      saved.get(mean_), saved.get(rstd_), mode);
 }
 
 }  // namespace mixspan

@@ -19,8 +19,10 @@ class Norm {
   View forward(const Exec&, const Params&, ConstView x, Saved&) const;
   /// The normalised x again: kept, or rebuilt in scratch from the kept mean and rstd's input.
   View output(const Exec&, const Params&, ConstView x, const Saved&) const;
-  /// Adds into dx (the residual's gradient is there already) and into the parameter gradients.
-  void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, const Saved&) const;
+  /// Adds into dx (where the residual's gradient is there already) or overwrites it, which may then
+  /// be x; adds parameter gradients.
+  void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, const Saved&,
+                DxMode) const;
 
  private:
   std::string out_, mean_, rstd_;  // names in Saved

@@ -47,10 +47,8 @@ struct Sizes {
   std::int64_t backward() const {
     const bool selective = policy == Recompute::selective;
     const std::int64_t norm = selective ? hidden + 2 * held : 0;  // its output again
-    const std::int64_t mlp = inner + (selective ? inner : 0);
-    const std::int64_t attention = 4 * heads + norm;
     const std::int64_t again = policy == Recompute::full ? dear() + cheap() + hidden : 0;
-    return again + hidden + norm + std::max(mlp, attention) + region();
+    return again + hidden + norm + std::max(inner, 4 * heads) + region();
   }
   /// Of the head: normed, its gradient, losses, mean and rstd, and a chunk of logits.
   std::int64_t head(std::int64_t vocab) const {
@@ -110,8 +108,9 @@ RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::i
   m.weights = m.gradients = held_parameters(model, p.tp) * kFloat;
   m.optimizer = 2 * m.weights;
   if (p.zero) m.optimizer = divided_up(m.optimizer, p.dp * p.cp);
-  // The hidden states before, between and behind the layers, and the gradient of the last.
-  m.activations = (L * sizes.kept() + (L + 2) * sizes.hidden) * kFloat;
+  // The hidden states before, between and behind the layers; the gradient takes the last one's
+  // place.
+  m.activations = (L * sizes.kept() + (L + 1) * sizes.hidden) * kFloat;
   m.scratch = std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp))) * kFloat;
   const std::int64_t row = micro_rows * model.width / p.tp * kFloat;
   std::int64_t at_a_time = 0;

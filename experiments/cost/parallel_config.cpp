@@ -102,10 +102,12 @@ Problem mesh_problem(const ModelConfig& model, const ParallelConfig& p, const St
 
 std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig& p,
                                const StepShape& step) {
-  constexpr std::int64_t kMicroTokens = 2048;
   if (step.micro_rows > 0) return step.micro_rows;
+  // Enough tokens for full speed: wide products need fewer, and their activations weigh more.
+  constexpr std::int64_t kMost = 2048, kFewest = 1024, kNumbers = kMost * 384;
+  const std::int64_t micro_tokens = std::clamp(kNumbers / model.width, kFewest, kMost);
   const std::int64_t all = step.batch_rows / p.dp;
-  std::int64_t rows = std::clamp<std::int64_t>(kMicroTokens * p.cp / model.context, 1, all);
+  std::int64_t rows = std::clamp<std::int64_t>(micro_tokens * p.cp / model.context, 1, all);
   while (all % rows != 0) --rows;
   return rows;
 }

@@ -40,7 +40,7 @@ std::optional<std::string> mesh_problem(const ModelConfig& model, const Parallel
                                         const StepShape&);
 
 /// Sequences that a rank computes at a time: what StepShape says, or so many that products have
-/// their full speed, more only costing memory.
+/// their full speed, more only costing memory; of wide models fewer.
 std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig&, const StepShape&);
 
 /// The same number of ranks as other meshes that have no problem, those like `wanted` first.

@@ -114,7 +114,7 @@ double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
       const TraceRange range(exec_.tracer, "forward");
       return model_.forward(exec_, input, kept);
     }();
-    const View dh = activations_.allocate("d hidden", h.shape());
+    const View dh = h;  // the head alone reads h
     {
       const TraceRange range(exec_.tracer, "loss");
       loss += model_.head().loss_and_grad(exec_, model_.params(), dh, h, part.targets,

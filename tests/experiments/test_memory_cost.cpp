@@ -109,7 +109,7 @@ TEST(RankMemory, IsDividedByEachAxisAsItShould) {
   // of x1, where it held a quarter.
   const std::int64_t rows = 4 * 256, hidden = rows * 128;
   EXPECT_EQ(predicted(m, tp, 4).activations - sharded.activations,
-            4 * (3 * (3 * hidden + 4 * rows) + 5 * hidden) * 3 / 4);
+            4 * (3 * (3 * hidden + 4 * rows) + 4 * hidden) * 3 / 4);
 }
 
 // In rows of 4 sequences of 128 numbers of 4 bytes; a rank holds 64 of 256 positions.

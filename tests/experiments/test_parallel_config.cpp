@@ -80,6 +80,8 @@ TEST(ChosenMicroRows, AreWhatTheConfigSaysOrEnoughTokensForEachRank) {
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 4, 1), {.batch_rows = 24}), 8);
   EXPECT_EQ(chosen_micro_rows(m, mesh(8, 4, 1), {.batch_rows = 24}), 3);
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 5, 1), {.batch_rows = 24}), 8);  // 10 does not divide
+  m.width = 768;
+  EXPECT_EQ(chosen_micro_rows(m, mesh(1, 1, 1), {.batch_rows = 24}), 1);
   m.context = 65536;
   EXPECT_EQ(chosen_micro_rows(m, mesh(1, 1, 1), {.batch_rows = 24}), 1);
 }
