@@ -2,9 +2,11 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "experiments/cli/commands.h"
 #include "experiments/cli/run_sweep.h"
@@ -13,6 +15,7 @@
 #include "experiments/run/stop_signal.h"
 #include "experiments/sweep/data_paths.h"
 #include "experiments/sweep/launch_record.h"
+#include "experiments/sweep/local_devices.h"
 #include "experiments/sweep/local_launcher.h"
 #include "experiments/sweep/slurm_client.h"
 #include "experiments/sweep/slurm_launcher.h"
@@ -72,14 +75,30 @@ void say_submitted(const SweepFolder& folder, const std::vector<SubmittedArray>&
   std::fflush(stdout);
 }
 
+std::vector<std::string> usable_devices() {
+  return device_names(device_count(), std::getenv("CUDA_VISIBLE_DEVICES"));
+}
+
+// Those of `runs` that a start of the sweep starts.
+std::vector<SweepRun> to_start(const SweepFolder& folder, std::vector<SweepRun> runs) {
+  std::erase_if(runs, [&](const SweepRun& run) {
+    return !needs_start(look_at_state(folder.run_dir(run.name), run.name, nullptr));
+  });
+  return runs;
+}
+
 // One go over `runs`: all of those that need it are started. Slurm's are waited for on request.
 // `undo` has what was done for that: it stays once they are.
 ExitCode launch(const SweepFolder& folder, const std::vector<SweepRun>& runs,
                 const LaunchRecord& how, bool wait, const Lease& lease, const StopSignal& signals,
                 SweepTable& table, Undo& undo) {
   if (how.launcher == "local") {
+    const std::vector<std::string> devices = usable_devices();
+    const auto count = static_cast<std::int64_t>(devices.size());
+    require_devices(to_start(folder, runs), count);
     undo.keep();
-    const LocalRequest request{how.local, "/proc/self/exe", how.working_dir};
+    const LocalRequest request{with_devices(how.local, runs, count), "/proc/self/exe",
+                               how.working_dir, devices};
     return run_locally(folder, runs, request, lease, signals, table);
   }
   const SlurmRequest request{how.slurm, folder.path().filename().string(),
@@ -110,7 +129,9 @@ ExitCode dry_run(const SweepFile& file, const LaunchRecord& how, const std::vect
   std::int64_t jobs =
       how.slurm.max_at_once > 0 ? how.slurm.max_at_once : static_cast<std::int64_t>(runs.size());
   if (how.launcher == "local") {
-    jobs = static_cast<std::int64_t>(divide_processors(how.local).size());
+    const auto devices = static_cast<std::int64_t>(usable_devices().size());
+    jobs =
+        static_cast<std::int64_t>(divide_processors(with_devices(how.local, runs, devices)).size());
   }
   jobs = std::min(jobs, static_cast<std::int64_t>(runs.size()));
   const std::int64_t sharing = how.launcher == "local" ? jobs : 1;  // of one machine

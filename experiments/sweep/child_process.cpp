@@ -37,20 +37,22 @@ class Descriptor {
 };
 
 // What a launcher put there for this process would make the child join as a rank, or say that it is
-// the job.
-std::vector<std::string> own_environment() {
+// the job. The devices are the child's own.
+std::vector<std::string> environment_of(const ChildRequest& request) {
+  constexpr std::string_view kDevices = "CUDA_VISIBLE_DEVICES=";
   constexpr std::array<std::string_view, 6> kOfLaunchers{"SLURM_", "PMIX_", "PMI_",
                                                          "OMPI_",  "PRTE_", "MPI_LOCAL"};
   std::vector<std::string> kept;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
-    bool drop = false;
+    bool drop = text.starts_with(kDevices);
     for (const std::string_view prefix : kOfLaunchers) {
       drop = drop || (text.starts_with(prefix) && !text.starts_with("OMPI_MCA_") &&
                       !text.starts_with("OMPI_ALLOW_"));
     }
     if (!drop) kept.emplace_back(text);
   }
+  kept.push_back(std::string(kDevices) + request.devices);
   return kept;
 }
 
@@ -145,7 +147,7 @@ std::optional<ChildProcess> ChildProcess::start(const ChildRequest& request) {
   const Descriptor log(open_log(request.log, O_WRONLY | O_CREAT | O_APPEND));
   check(log.get() >= 0, "{}: cannot be opened: {}", request.log.string(), std::strerror(errno));
   if (::flock(log.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return {};
-  const std::vector<std::string> environment = own_environment();
+  const std::vector<std::string> environment = environment_of(request);
   Prepared p{pointers(request.arguments),
              pointers(environment),
              request.working_dir.c_str(),

@@ -16,6 +16,8 @@ struct ChildRequest {
   std::filesystem::path log;           ///< stdout and stderr are appended
   std::filesystem::path working_dir;   ///< empty: this process's
   std::vector<int> processors;         ///< the child may use; empty: those of this process
+  /// CUDA_VISIBLE_DEVICES of the child: "" shows it none.
+  std::string devices;
 };
 
 /// The child ignores what a batch system or mpirun says of this process: it is nobody's rank. It

@@ -174,7 +174,9 @@ void describe_slurm(ConfigSchema& schema, SlurmLaunch& s) {
                {.min = 0, .max = 4096});
   schema.field("cpus_per_task", &s.cpus_per_task, "Processors of a rank; 0: as the cluster has it.",
                {.min = 0, .max = 65536});
-  schema.field("gpus_per_node", &s.gpus_per_node, "0 asks for none.", {.min = 0, .max = 1024});
+  schema.field("gpus_per_node", &s.gpus_per_node,
+               "One for each rank on a node, at least; 0 asks for none. Runs on the CPU get none.",
+               {.min = 0, .max = 1024});
   schema.field("mem", &s.mem, "Memory of a node.",
                {.allowed = "megabytes, or a number with K, M, G or T", .check = check_memory});
   schema.field("max_at_once", &s.max_at_once, "Runs that run at a time; 0 means no limit.",
@@ -223,7 +225,8 @@ std::int64_t sbatch_seconds(std::string_view text) {
 void describe_launch(ConfigSchema& schema, LocalLaunch& local, SlurmLaunch& slurm) {
   schema.section("local", "Processes on this machine.");
   schema.field("jobs", &local.jobs,
-               "Runs at a time; 0 means as many as the processors hold of `cores` each.",
+               "Runs at a time; 0 means as many as the processors hold of `cores` each, or, where "
+               "`cores` is 0 too and runs are on GPUs, as the GPUs hold.",
                {.min = 0, .max = kMostJobs});
   schema.field("cores", &local.cores,
                "Processors of one run; 0 means that the jobs divide all of them, or, where jobs is "

@@ -1,5 +1,6 @@
 #include "experiments/sweep/local_launcher.h"
 
+#include <fmt/ranges.h>
 #include <sched.h>
 #include <signal.h>
 
@@ -12,6 +13,7 @@
 
 #include "core/error.h"
 #include "experiments/sweep/child_process.h"
+#include "experiments/sweep/local_devices.h"
 
 namespace mixspan {
 
@@ -51,7 +53,8 @@ class LocalSweep {
         request_(request),
         table_(table),
         processors_(divide_processors(request.launch)),
-        slots_(processors_.size()) {
+        slots_(processors_.size()),
+        devices_(request.devices) {
     const std::vector<std::string> names = names_of(runs);
     jobs_ = known_jobs(folder, names);
     sights_ = folder.look(names, jobs_.get());
@@ -91,6 +94,7 @@ class LocalSweep {
   struct Slot {
     std::optional<ChildProcess> child;
     std::size_t run = 0;
+    std::vector<std::string> devices = {};
   };
 
   bool idle() const {
@@ -118,6 +122,8 @@ class LocalSweep {
       if (!code) continue;
       settle(slot, *code, stopping);
       slot.child.reset();
+      devices_.give_back(std::move(slot.devices));
+      slot.devices.clear();
       look(slot.run);
       changed = true;
     }
@@ -171,12 +177,16 @@ class LocalSweep {
     return changed;
   }
 
-  // The first waiting run where nobody else is at work goes into slot `s`.
+  // The first waiting run where nobody else is at work, and whose devices are free, goes into slot
+  // `s`.
   bool start_next(std::size_t s) {
+    bool devices_waited_for = false;
     for (auto at = waiting_.begin(); at != waiting_.end();) {
       const std::size_t run = *at;
+      const std::int64_t needed = devices_of(runs_[run].config);
       const std::filesystem::path run_dir = folder_.run_dir(runs_[run].name);
       if (writer_of(run_dir) != 0 || is_locked(folder_.log(runs_[run].name))) {
+        if (needed > 0) devices_waited_for = true;  // it has some, and nothing says which
         ++at;
         continue;
       }
@@ -184,21 +194,30 @@ class LocalSweep {
         at = waiting_.erase(at);
         continue;
       }
+      std::optional<std::vector<std::string>> devices;
+      if (needed == 0 || !devices_waited_for) devices = devices_.take(needed);
+      if (!devices) {
+        devices_waited_for = true;
+        ++at;
+        continue;
+      }
       std::optional<ChildProcess> child;
       try {
-        child = ChildProcess::start(child_request(run, s));
+        child = ChildProcess::start(child_request(run, s, *devices));
       } catch (const Error& error) {
+        devices_.give_back(std::move(*devices));
         unsaid_[run] = error.what();
         at = waiting_.erase(at);
         look(run);
         continue;
       }
       if (!child) {
+        devices_.give_back(std::move(*devices));
         ++at;
         continue;
       }
       waiting_.erase(at);
-      slots_[s] = Slot{std::move(child), run};
+      slots_[s] = Slot{std::move(child), run, std::move(*devices)};
       sights_[run].state = RunState::running;
       sights_[run].note.clear();
       return true;
@@ -206,7 +225,8 @@ class LocalSweep {
     return false;
   }
 
-  ChildRequest child_request(std::size_t run, std::size_t slot) const {
+  ChildRequest child_request(std::size_t run, std::size_t slot,
+                             const std::vector<std::string>& devices) const {
     const SweepRun& r = runs_[run];
     ChildRequest request;
     request.arguments = {request_.program.string(), "train", folder_.config(r.name).string(),
@@ -217,6 +237,7 @@ class LocalSweep {
     request.log = folder_.log(r.name);
     request.working_dir = request_.working_dir;
     request.processors = processors_[slot];
+    request.devices = fmt::format("{}", fmt::join(devices, ","));
     return request;
   }
 
@@ -259,6 +280,7 @@ class LocalSweep {
   SweepTable& table_;
   const std::vector<std::vector<int>> processors_;  // of each slot
   std::vector<Slot> slots_;
+  DevicePool devices_;
   KnownJobs jobs_;
   std::vector<RunSight> sights_;
   std::deque<std::size_t> waiting_;

@@ -17,6 +17,7 @@ struct LocalRequest {
   LocalLaunch launch;
   std::filesystem::path program = "/proc/self/exe";  ///< mixspan; by default this very one
   std::filesystem::path working_dir;                 ///< of the runs; empty: this process's
+  std::vector<std::string> devices = {};             ///< to divide; see device_names()
 };
 
 /// The processors that each of the runs at a time gets. Throws InputError where `launch` wants more
@@ -26,8 +27,9 @@ std::vector<std::vector<int>> divide_processors(const LocalLaunch& launch);
 /// Runs those of `runs` that are missing, failed or interrupted, by `mixspan train`. What another
 /// process of this host writes now is waited for and goes on from there; what is queued or running
 /// in jobs is left to them. One failed run stops no other; a run that failed before it could say
-/// so gets a status.json that does.
-/// A signal to this process stops all of them after they have saved. `lease` is the sweep's.
+/// so gets a status.json that does. A run gets the devices that it needs for itself: those that
+/// need some start in their order, while the CPU's may overtake them. There are as many as any
+/// needs. A signal to this process stops all of them after they have saved. `lease` is the sweep's.
 /// Returns kFinished where all are done, kFailure where any failed, kStopped where some are to be
 /// gone on with. Throws LeaseLost where another process took the sweep over; the runs have stopped
 /// then.

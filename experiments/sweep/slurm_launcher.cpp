@@ -10,6 +10,7 @@
 
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "experiments/sweep/local_devices.h"
 #include "experiments/sweep/slurm_client.h"
 #include "experiments/sweep/slurm_script.h"
 
@@ -20,20 +21,21 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kSignOfLife = "submitting.txt";  // as the job script has it
 
-// One array each: runs of as many ranks, as many as an array may have.
+// One array each: runs of as many ranks on the same kind of device, as many as an array may have.
 std::vector<SubmittedArray> divide_runs(const std::vector<SweepRun>& runs,
                                         const std::vector<RunSight>& sights, std::size_t most) {
   std::vector<SubmittedArray> arrays;
-  std::map<std::int64_t, std::size_t> open;  // by ranks: the array with room
+  std::map<std::pair<std::int64_t, bool>, std::size_t> open;  // by what they need: one with room
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (!needs_start(sights[i])) continue;
     const std::int64_t ranks = runs[i].config.parallel.ranks();
-    const auto found = open.find(ranks);
+    const bool on_gpus = devices_of(runs[i].config) > 0;
+    const auto found = open.find({ranks, on_gpus});
     if (found == open.end() || arrays[found->second].runs.size() == most) {
-      open[ranks] = arrays.size();
-      arrays.push_back({"", ranks, {}});
+      open[{ranks, on_gpus}] = arrays.size();
+      arrays.push_back({"", ranks, on_gpus, {}});
     }
-    arrays[open[ranks]].runs.push_back(runs[i].name);
+    arrays[open[{ranks, on_gpus}]].runs.push_back(runs[i].name);
   }
   return arrays;
 }
@@ -45,9 +47,9 @@ fs::path script_path(const SweepFolder& folder, std::size_t index) {
 void submit_array(const SweepFolder& folder, const SlurmRequest& request, std::size_t index,
                   SubmittedArray& array) {
   const fs::path script = script_path(folder, index);
-  replace_file(script,
-               array_script(request.launch, {request.name, array.ranks, array.runs.size(),
-                                             folder.path(), request.program, request.working_dir}));
+  replace_file(script, array_script(request.launch,
+                                    {request.name, array.ranks, array.on_gpus, array.runs.size(),
+                                     folder.path(), request.program, request.working_dir}));
   array.job = submit(script);
 }
 

@@ -25,14 +25,15 @@ struct SlurmRequest {
 struct SubmittedArray {
   std::string job;
   std::int64_t ranks = 1;
+  bool on_gpus = false;
   std::vector<std::string> runs;  ///< task k is runs[k]
 };
 
 /// Submits those of `runs` that are missing, failed or interrupted: one array for the runs of each
-/// number of ranks, several where that is more than the cluster's MaxArraySize. The throttle
-/// max_at_once holds for each array. Marks the runs queued with their job's id. Throws InputError
-/// with sbatch's words where it refuses any of the arrays; no run is marked then, the other arrays
-/// are cancelled, and their scripts go. Empty where there is nothing to submit.
+/// number of ranks and kind of device, several where that is more than the cluster's MaxArraySize.
+/// The throttle max_at_once holds for each array. Marks the runs queued with their job's id. Throws
+/// InputError with sbatch's words where it refuses any of the arrays; no run is marked then, the
+/// other arrays are cancelled, and their scripts go. Empty where there is nothing to submit.
 std::vector<SubmittedArray> submit_runs(const SweepFolder& folder,
                                         const std::vector<SweepRun>& runs,
                                         const SlurmRequest& request);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -11,6 +12,13 @@ namespace mixspan {
 
 namespace {
 
+// Whether sbatch is asked for GPUs by an option of its own.
+bool asks_for_gpus(const std::vector<std::string>& options) {
+  return std::any_of(options.begin(), options.end(), [](const std::string& option) {
+    return option.starts_with("--gres") || option.starts_with("--gpus");
+  });
+}
+
 constexpr std::string_view kPlainCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%^";
 
@@ -19,8 +27,10 @@ void require_one_line(const std::string& key, const std::string& value) {
 }
 
 // Nodes, and ranks on each, of one run.
-std::vector<std::string> shape_options(const SlurmLaunch& l, std::int64_t ranks) {
+std::vector<std::string> shape_options(const SlurmLaunch& l, const SlurmArray& a) {
+  const std::int64_t ranks = a.ranks, gpus = a.on_gpus ? l.gpus_per_node : 0;
   std::int64_t nodes = l.nodes, on_node = l.tasks_per_node;
+  if (gpus > 0 && nodes == 0 && on_node == 0) on_node = std::min(gpus, ranks);
   if (nodes == 0 && on_node > 0) nodes = (ranks + on_node - 1) / on_node;
   if (on_node == 0 && nodes > 0) on_node = (ranks + nodes - 1) / nodes;
   require(
@@ -28,6 +38,9 @@ std::vector<std::string> shape_options(const SlurmLaunch& l, std::int64_t ranks)
       "slurm.nodes = {}, slurm.tasks_per_node = {}: cannot hold a run of {} ranks; wanted nodes "
       "x tasks_per_node of at least that and no node without a rank, or slurm.nodes = 0",
       l.nodes, l.tasks_per_node, ranks);
+  require(gpus == 0 || on_node <= gpus,
+          "slurm.gpus_per_node = {}: {} ranks on a node would share them; wanted one for each rank",
+          gpus, on_node);
   std::vector<std::string> options;
   if (nodes > 0) options.push_back(fmt::format("--nodes={}", nodes));
   options.push_back(fmt::format("--ntasks={}", ranks));
@@ -49,6 +62,9 @@ std::string sbatch_path(const std::filesystem::path& path, const std::string& pa
 }
 
 std::vector<std::string> sbatch_options(const SlurmLaunch& l, const SlurmArray& a) {
+  require(!a.on_gpus || l.gpus_per_node > 0 || asks_for_gpus(l.sbatch),
+          "slurm.gpus_per_node = 0: runs with device = \"cuda\" want GPUs; wanted how many a node "
+          "has for them, or an option of slurm.sbatch such as \"--gres=gpu:4\"");
   std::vector<std::string> options{
       "--job-name=" + a.name,
       fmt::format("--array=0-{}{}", a.tasks - 1,
@@ -62,9 +78,10 @@ std::vector<std::string> sbatch_options(const SlurmLaunch& l, const SlurmArray& 
   add_text("qos", l.qos);
   add_text("constraint", l.constraint);
   add_text("time", l.time);
-  for (const std::string& option : shape_options(l, a.ranks)) options.push_back(option);
+  for (const std::string& option : shape_options(l, a)) options.push_back(option);
   if (l.cpus_per_task > 0) options.push_back(fmt::format("--cpus-per-task={}", l.cpus_per_task));
-  if (l.gpus_per_node > 0) options.push_back(fmt::format("--gpus-per-node={}", l.gpus_per_node));
+  if (a.on_gpus && l.gpus_per_node > 0)
+    options.push_back(fmt::format("--gpus-per-node={}", l.gpus_per_node));
   add_text("mem", l.mem);
   options.push_back("--requeue");
   options.push_back("--open-mode=append");

@@ -13,7 +13,7 @@ using namespace test;
 namespace fs = std::filesystem;
 
 SlurmArray array_of(const fs::path& folder) {
-  return {"placement", 4, 6, folder, "/opt/mixspan", "/place"};
+  return {"placement", 4, false, 6, folder, "/opt/mixspan", "/place"};
 }
 
 void expect_parts(const std::string& text, const std::vector<std::string>& parts) {
@@ -41,7 +41,9 @@ TEST(SlurmScript, PassesEveryKeyOn) {
   l.setup = {"export UCX_TLS=rc"};
   l.sbatch = {"--exclusive"};
   l.srun = {"--mpi=pmix", "--container-image=my image.sqsh"};
-  const std::string script = array_script(l, array_of("/scratch/runs/p"));
+  SlurmArray array = array_of("/scratch/runs/p");
+  array.on_gpus = true;
+  const std::string script = array_script(l, array);
   expect_parts(script, {"#!/bin/bash\n",
                         "\n#SBATCH --job-name=placement\n",
                         "\n#SBATCH --array=0-5%3\n",
@@ -94,6 +96,25 @@ TEST(SlurmScript, FindsTheNodesForTheRanks) {
   expect_parts(refusal([&] { array_script(l, array_of("/p")); }), {"slurm.tasks_per_node = 2"});
 }
 
+TEST(SlurmScript, GivesEachRankAGpuAndRunsOnTheCpuNone) {
+  SlurmLaunch l;
+  SlurmArray array = array_of("/p");
+  array.on_gpus = true;
+  expect_parts(refusal([&] { array_script(l, array); }), {"slurm.gpus_per_node = 0", "--gres"});
+  l.sbatch = {"--gres=gpu:a100:4"};
+  expect_parts(array_script(l, array), {"#SBATCH --gres=gpu:a100:4\n", "#SBATCH --ntasks=4\n"});
+  l.sbatch = {};
+  l.gpus_per_node = 2;
+  expect_parts(array_script(l, array),
+               {"--nodes=2\n", "--ntasks-per-node=2\n", "--gpus-per-node=2\n"});
+  l.nodes = 1;
+  expect_parts(refusal([&] { array_script(l, array); }), {"slurm.gpus_per_node = 2: 4 ranks"});
+  l.nodes = 4;
+  expect_parts(array_script(l, array), {"--ntasks-per-node=1\n"});
+  array.on_gpus = false;
+  EXPECT_EQ(array_script(l, array).find("--gpus"), std::string::npos);
+}
+
 TEST(SlurmScript, KeepsStrangePathsTogether) {
   EXPECT_EQ(shell_word("a b'c$d"), "'a b'\\''c$d'");
   EXPECT_EQ(shell_word(""), "''");
@@ -110,7 +131,7 @@ class SlurmTask : public testing::Test {
     fs::create_directories(run_dir);
     fs::create_directories(bin);
     write_file(folder / "slurm/runs-77.txt", "run-a\nrun b\n");
-    write_file(script, array_script({}, {"s", 1, 2, folder, "/opt/mixspan", folder}));
+    write_file(script, array_script({}, {"s", 1, false, 2, folder, "/opt/mixspan", folder}));
     // The requeue ends the script, as Slurm's does.
     program("scontrol", "echo \"$*\" >>" + said.string() +
                             "\n[[ $1 = requeue ]] && kill $PPID\n[[ $1 = show ]] && cat " +
