@@ -46,7 +46,8 @@ void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView 
   const TraceRange range(ex.tracer, name);
   if (ex.oracle) return oracle::attention_forward(o, lse, q, k, v, rule);
   if (q.size() == 0) return;
-  attention::run_forward(ex, {o, lse, q, k, v, rule}, attention::tile_kernels(ex.isa));
+  attention::run_forward(ex, {o, lse, q, k, v, rule},
+                         attention::tile_kernels(ex.isa, ex.precision));
 }
 
 void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_, ConstView q,
@@ -69,7 +70,7 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
     return;
   }
   attention::run_backward(ex, {dq, dk, dv, do_, q, k, v, o, lse, rule},
-                          attention::tile_kernels(ex.isa));
+                          attention::tile_kernels(ex.isa, ex.precision));
 }
 
 void attention_decode(const Exec& ex, View o, ConstView q, ConstView k_cache, ConstView v_cache,
@@ -91,7 +92,7 @@ void attention_decode(const Exec& ex, View o, ConstView q, ConstView k_cache, Co
         "attention decode: no row of the cache is visible");
 
   const std::int64_t group = N / K, scores = (group * S + 15) / 16 * 16;
-  const attention::TileKernels& kernels = attention::tile_kernels(ex.isa);
+  const attention::TileKernels& kernels = attention::tile_kernels(ex.isa, Precision::fp32);
   auto scope = ex.scratch.scope();
   float* memory =
       ex.scratch.allocate("attention decode", {ex.threads.size(), scores}).data<float>();
@@ -113,7 +114,12 @@ void attention_decode(const Exec& ex, View o, ConstView q, ConstView k_cache, Co
 
 namespace attention {
 
-const TileKernels& tile_kernels(Isa isa) {
+const TileKernels& tile_kernels(Isa isa, Precision precision) {
+  if (precision == Precision::bf16) {
+    check(isa == Isa::avx512 && has_avx512_bf16(),
+          "attention: products of bf16 want AVX512-BF16, which {} has not", cpu_name());
+    return avx512_bf16::tile_kernels();
+  }
 #if defined(__x86_64__)
   if (isa == Isa::avx512) return avx512::tile_kernels();
   if (isa == Isa::avx2) return avx2::tile_kernels();

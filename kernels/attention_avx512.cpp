@@ -12,6 +12,8 @@ constexpr int kEdgeRows = 8;
 constexpr int kEdgeVectors = 3;
 #include "kernels/attention_vector.inc"
 //
+#include "kernels/attention_fp32.inc"
+//
 #include "kernels/attention_micro.inc"
 //
 #include "kernels/attention_body.inc"

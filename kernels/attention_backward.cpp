@@ -28,6 +28,7 @@ Segments backward_segments(const Sizes& s) {
 
 struct Work {
   float *keys_t, *values_t, *keys, *weights, *dscores, *dk, *dv, *q, *do_, *dq, *lse, *delta;
+  float* rounded;
   std::int64_t floats;
 
   Work(float* begin, const Sizes& s, const Segments& segments) {
@@ -45,6 +46,7 @@ struct Work {
     dq = pieces.take(rows * s.padded);
     lse = pieces.take(rows);
     delta = pieces.take(rows);
+    rounded = pieces.take(kTileRows * kTileKeys / 2);
     floats = pieces.taken();
   }
 };
@@ -54,7 +56,7 @@ class Backward {
   Backward(const BackwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, pass.rule, kernels.lanes / 2),
+        sizes_(pass.q, pass.k, pass.rule, kernels.padding),
         segments_(backward_segments(sizes_)),
         part_floats_(kTileKeys * sizes_.padded) {}
 
@@ -79,6 +81,7 @@ class Backward {
   }
 
  private:
+  float score_scale() const { return static_cast<float>(pass_.rule.scale * std::numbers::log2e); }
   Range queries_of(std::int64_t s) const { return segments_.range(s, sizes_.Tq); }
   // The segments that read a tile of keys.
   Range readers(Reach reach, std::int64_t tile) const {
@@ -175,13 +178,25 @@ class Backward {
       for (std::int64_t r = 0; r < count; ++r) {
         w.lse[at + r] = static_cast<float>(from[rows.begin + r] * std::numbers::log2e);
       }
-      const Rows do_ = gather_rows(rows_of(pass_.do_, task.b, n).from(rows.begin), count, sizes_,
-                                   w.do_ + at * sizes_.padded);
-      gather_rows(rows_of(pass_.q, task.b, n).from(rows.begin), count, sizes_,
-                  w.q + at * sizes_.padded);
+      const Rows q = rows_of(pass_.q, task.b, n).from(rows.begin);
+      Rows do_ = rows_of(pass_.do_, task.b, n).from(rows.begin);
+      if (kernels_.left == nullptr) {
+        do_ = gather_rows(do_, count, sizes_, w.do_ + at * sizes_.padded);
+        gather_rows(q, count, sizes_, w.q + at * sizes_.padded);
+      } else {
+        put_pairs(w.do_ + at * sizes_.padded, do_, count);
+        put_pairs(w.q + at * sizes_.padded, q, count);
+      }
       kernels_.dots(w.delta + at, do_, rows_of(pass_.o, task.b, n).from(rows.begin), count,
                     static_cast<int>(sizes_.H));
     }
+  }
+
+  // A tile of rows as a left operand and, behind it, as a right one: no more than its floats take.
+  std::int64_t pairs_of_tile() const { return kTileRows * sizes_.padded / 2; }
+  void put_pairs(float* to, Rows rows, int count) const {
+    kernels_.left(to, rows, count, static_cast<int>(sizes_.H));
+    right_operand(kernels_, rows, count, sizes_, to + pairs_of_tile());
   }
 
   void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
@@ -223,11 +238,13 @@ class Backward {
                 std::int64_t tile_index, std::int64_t first_new, bool alone) {
     const Range keys = reach.keys_of(tile_index);
     const auto count = static_cast<int>(keys.size()), head = static_cast<int>(sizes_.H);
-    const Rows k =
-        gather_rows(rows_of(pass_.k, task.b, task.head).from(keys.begin), count, sizes_, w.keys);
+    const Rows k = rows_of(pass_.k, task.b, task.head).from(keys.begin);
+    const float* right = right_operand(kernels_, k, count, sizes_, w.keys);
     const Rows v = rows_of(pass_.v, task.b, task.head).from(keys.begin);
-    kernels_.transpose(w.keys_t, k, count, head,
-                       static_cast<float>(pass_.rule.scale * std::numbers::log2e));
+    // The copy, if it is one, is nearer.
+    const Rows near_k = kernels_.right == nullptr ? Rows{right, sizes_.padded} : k;
+    kernels_.transpose(w.keys_t, near_k, count, head,
+                       kernels_.left == nullptr ? score_scale() : 1.0f);
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
     const Range seeing = reach.row_tiles(tile_index, queries_of(task.segment));
     Ahead ahead = ahead_of(task, reach, tile_index, seeing, alone);
@@ -235,7 +252,7 @@ class Backward {
     BackwardTile tile = tile_of(w, count);
     tile.edges = &edges;
     tile.ahead = &ahead;
-    tile.k = k;
+    tile.k = right;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
       const Range tile_queries = queries_of_tile(task, m);
       find_edges(edges, reach, tile_queries, keys);
@@ -254,6 +271,8 @@ class Backward {
     tile.head = static_cast<int>(sizes_.H);
     tile.padded = static_cast<int>(sizes_.padded);
     tile.scale = pass_.rule.scale;
+    tile.score_scale = score_scale();
+    tile.rounded = w.rounded;
     tile.keys_t = w.keys_t;
     tile.values_t = w.values_t;
     tile.weights = w.weights;
@@ -265,8 +284,13 @@ class Backward {
 
   void set_rows(BackwardTile& tile, const Work& w, std::int64_t at, int rows) const {
     tile.rows = rows;
-    tile.q = {w.q + at * sizes_.padded, sizes_.padded};
-    tile.do_ = {w.do_ + at * sizes_.padded, sizes_.padded};
+    const float *q = w.q + at * sizes_.padded, *do_ = w.do_ + at * sizes_.padded;
+    const bool pairs = kernels_.left != nullptr;
+    const std::int64_t stride = pairs ? sizes_.half_head() : sizes_.padded;
+    tile.q = {q, stride};
+    tile.do_ = {do_, stride};
+    tile.q_right = pairs ? q + pairs_of_tile() : q;
+    tile.do_right = pairs ? do_ + pairs_of_tile() : do_;
     tile.lse = w.lse + at;
     tile.delta = w.delta + at;
     tile.dq = w.dq + at * sizes_.padded;

@@ -25,18 +25,21 @@ Segments forward_segments(const Sizes& s) {
 
 // One worker's memory.
 struct Work {
-  float *keys_t, *values, *scores, *o, *largest, *sums;
+  float *keys_t, *values, *scores, *o, *largest, *sums, *q, *rounded;
   std::int64_t floats;
 
-  Work(float* begin, const Sizes& s, const Segments& segments, int lanes) {
+  Work(float* begin, const Sizes& s, const Segments& segments, const TileKernels& kernels) {
     Pieces pieces(begin);
     const std::int64_t rows = segments.rows * s.group;
+    const bool pairs = kernels.left != nullptr;
     keys_t = pieces.take(s.H * kTileStride);
     values = pieces.take(kTileKeys * s.padded);
     scores = pieces.take(kTileRows * kTileStride);
     o = pieces.take(rows * s.padded);
     largest = pieces.take(rows);
-    sums = pieces.take(rows * lanes);
+    sums = pieces.take(rows * kernels.lanes);
+    q = pieces.take(pairs ? rows * s.half_head() : 0);
+    rounded = pieces.take(pairs ? kTileRows * kTileKeys / 2 : 0);
     floats = pieces.taken();
   }
 };
@@ -46,7 +49,7 @@ class Forward {
   Forward(const ForwardPass& pass, const TileKernels& kernels)
       : pass_(pass),
         kernels_(kernels),
-        sizes_(pass.q, pass.k, pass.rule, kernels.lanes / 2),
+        sizes_(pass.q, pass.k, pass.rule, kernels.padding),
         segments_(forward_segments(sizes_)) {}
 
   void run(const Exec& ex) {
@@ -62,7 +65,7 @@ class Forward {
   }
 
  private:
-  Work work(float* begin) const { return Work(begin, sizes_, segments_, kernels_.lanes); }
+  Work work(float* begin) const { return Work(begin, sizes_, segments_, kernels_); }
 
   void segment(const Task& task, Reach reach, const Work& w) {
     const Range queries = queries_of(task);
@@ -77,22 +80,29 @@ class Forward {
       const Range seeing = reach.row_tiles(tile, queries);
       while (finished < seeing.begin) finish_rows(task, w, ring, finished++);
       const std::int64_t first_new = begun;
-      while (begun < seeing.end) begin_rows(w, ring, begun++);
+      while (begun < seeing.end) begin_rows(task, w, ring, begun++);
       key_tile(task, reach, w, ring, tile, first_new);
     }
     while (finished * kTileRows < queries.size()) {
       if (finished == begun) {  // these rows read no key
-        begin_rows(w, ring, begun++);
+        begin_rows(task, w, ring, begun++);
         clear_values(w, ring, finished);
       }
       finish_rows(task, w, ring, finished++);
     }
   }
 
+  float score_scale() const { return static_cast<float>(pass_.rule.scale * std::numbers::log2e); }
   Range queries_of(const Task& task) const { return segments_.range(task.segment, sizes_.Tq); }
 
-  void begin_rows(const Work& w, const Ring& ring, std::int64_t m) const {
+  void begin_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) const {
     const std::int64_t at = ring.row(m, 0), count = sizes_.group * kTileRows;
+    const Range rows = rows_of_tile(m, queries_of(task));
+    for (std::int64_t g = 0; kernels_.left != nullptr && g < sizes_.group; ++g) {
+      kernels_.left(w.q + ring.row(m, g) * sizes_.half_head(),
+                    rows_of(pass_.q, task.b, task.head * sizes_.group + g).from(rows.begin),
+                    static_cast<int>(rows.size()), static_cast<int>(sizes_.H));
+    }
     std::fill_n(w.sums + at * kernels_.lanes, count * kernels_.lanes, 0.0f);
     std::fill_n(w.largest + at, count, std::numeric_limits<float>::lowest());
   }
@@ -110,9 +120,9 @@ class Forward {
     const auto count = static_cast<int>(keys.size());
     const Rows all_k = rows_of(pass_.k, task.b, task.head);
     const Rows all_v = rows_of(pass_.v, task.b, task.head);
-    const Rows v = gather_rows(all_v.from(keys.begin), count, sizes_, w.values);
+    const float* v = right_operand(kernels_, all_v.from(keys.begin), count, sizes_, w.values);
     kernels_.transpose(w.keys_t, all_k.from(keys.begin), count, static_cast<int>(sizes_.H),
-                       static_cast<float>(pass_.rule.scale * std::numbers::log2e));
+                       kernels_.left == nullptr ? score_scale() : 1.0f);
     const Range seeing = reach.row_tiles(tile_index, queries);
     Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);
     const Range next =
@@ -136,7 +146,9 @@ class Forward {
         tile.first = m >= first_new;
         tile.edges = &edges;
         tile.ahead = &ahead;
-        tile.q = rows_of(pass_.q, task.b, n).from(rows.begin);
+        tile.q = kernels_.left == nullptr
+                     ? rows_of(pass_.q, task.b, n).from(rows.begin)
+                     : Rows{w.q + ring.row(m, g) * sizes_.half_head(), sizes_.half_head()};
         tile.v = v;
         kernels_.forward(tile);
       }
@@ -149,8 +161,10 @@ class Forward {
     tile.rows = rows;
     tile.head = static_cast<int>(sizes_.H);
     tile.padded = static_cast<int>(sizes_.padded);
+    tile.score_scale = score_scale();
     tile.keys_t = w.keys_t;
     tile.scores = w.scores;
+    tile.rounded = w.rounded;
     tile.o = w.o + at * sizes_.padded;
     tile.largest = w.largest + at;
     tile.sums = w.sums + at * kernels_.lanes;

@@ -112,6 +112,14 @@ Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy)
   return {copy, sizes.padded};
 }
 
+const float* right_operand(const TileKernels& kernels, Rows rows, std::int64_t count,
+                           const Sizes& sizes, float* memory) {
+  if (kernels.right == nullptr) return gather_rows(rows, count, sizes, memory).data;
+  kernels.right(memory, rows, static_cast<int>(count), static_cast<int>(sizes.H),
+                static_cast<int>(sizes.padded));
+  return memory;
+}
+
 void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
                 const Sizes& sizes) {
   float* to = x.data<float>() + b * x.stride(0) + rows.begin * x.stride(1) + head * x.stride(2);

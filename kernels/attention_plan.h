@@ -14,8 +14,10 @@ namespace mixspan::attention {
 struct Sizes {
   std::int64_t B, Tq, Tk, N, K, H;
   std::int64_t group;   ///< query heads that read one key/value head
-  std::int64_t padded;  ///< H rounded up to half vectors
+  std::int64_t padded;  ///< H rounded up to TileKernels::padding
   std::int64_t offset;  ///< position of query row 0
+
+  std::int64_t half_head() const { return (H + 1) / 2; }  ///< pairs of a row
 
   Sizes(const ConstView& q, const ConstView& k, const AttentionRule& rule, int multiple);
 };
@@ -112,6 +114,9 @@ inline Rows rows_of(const ConstView& x, std::int64_t b, std::int64_t head) {
 /// after the other share the first-level cache better than rows of a packed tensor, whose distance
 /// is often near a power of two.
 Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy);
+/// `count` rows as the right operand of products, in memory for a whole tile of them.
+const float* right_operand(const TileKernels&, Rows rows, std::int64_t count, const Sizes& sizes,
+                           float* memory);
 /// Copies `count` rows of H floats from (count, padded) to (b, first.., head, :) of x.
 void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
                 const Sizes& sizes);

@@ -10,6 +10,8 @@ constexpr int kEdgeRows = 4;      // of scores at the edges of a span: see atten
 constexpr int kEdgeVectors = 2;
 #include "kernels/attention_vector.inc"
 //
+#include "kernels/attention_fp32.inc"
+//
 #include "kernels/attention_micro.inc"
 //
 #include "kernels/attention_body.inc"

@@ -1,5 +1,6 @@
 // Attention by span: time, share of the processor's peak, cost relative to full, cost per token.
-//     bench_attention [threads] [head size] [heads] [0 portable, 1 avx2, 2 avx512]
+//     bench_attention [threads] [head size] [heads] [0 portable, 1 avx2, 2 avx512] [bf16]
+// The peak is of fp32 either way; a processor with AVX512-BF16 has twice that for bf16.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -128,13 +129,14 @@ void print_row(const AttentionProblem& p, const AnySpan& span, const Times& t, c
       1e6 * t.both().cpu / static_cast<double>(p.B * p.T));
 }
 
-int run(int thread_count, std::int64_t H, std::int64_t heads, Isa isa) {
+int run(int thread_count, std::int64_t H, std::int64_t heads, Isa isa, Precision precision) {
   ThreadPool threads(thread_count);
   Arena scratch("scratch");
-  const Exec ex{.device = {}, .threads = threads, .scratch = scratch, .isa = isa};
+  const Exec ex{
+      .device = {}, .threads = threads, .scratch = scratch, .isa = isa, .precision = precision};
   const double peak = peak_gflops(threads);
-  fmt::print("{}, {} threads, {}; multiply-add peak {:.0f} GFLOP/s\n", cpu_name(), threads.size(),
-             name_of(ex.isa), peak);
+  fmt::print("{}, {} threads, {}, {}; multiply-add peak {:.0f} GFLOP/s\n", cpu_name(),
+             threads.size(), name_of(ex.isa), precision == Precision::bf16 ? "bf16" : "fp32", peak);
   fmt::print(
       "B=1 N={} H={}; a visible pair counts 4H operations forward, 10H backward\n"
       "{:>5} {:>14} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6} {:>8} {:>8} {:>9}\n",
@@ -177,5 +179,7 @@ int main(int argc, char** argv) {
   };
   const int isa = argument(4, static_cast<int>(mixspan::best_isa()));
   return mixspan::run(argument(1, 2), argument(2, 64), argument(3, 12),
-                      static_cast<mixspan::Isa>(isa));
+                      static_cast<mixspan::Isa>(isa),
+                      argc > 5 && argv[5] == std::string("bf16") ? mixspan::Precision::bf16
+                                                                 : mixspan::Precision::fp32);
 }

@@ -69,7 +69,7 @@ std::int64_t ulps_between(float a, float b) {
 }
 
 TEST_P(AttentionDecode, TheExponentialIsWithinTwoUnitsInTheLastPlace) {
-  const attention::TileKernels& kernels = attention::tile_kernels(GetParam());
+  const attention::TileKernels& kernels = attention::tile_kernels(GetParam(), Precision::fp32);
   constexpr std::int64_t kCount = 1 << 18;
   std::vector<float> x(kCount), y(kCount);
   for (std::int64_t i = 0; i < kCount; ++i) {
@@ -84,7 +84,7 @@ TEST_P(AttentionDecode, TheExponentialIsWithinTwoUnitsInTheLastPlace) {
 }
 
 TEST_P(AttentionDecode, TheExponentialIsZeroBelowTheNormalNumbersAndKeepsNaN) {
-  const attention::TileKernels& kernels = attention::tile_kernels(GetParam());
+  const attention::TileKernels& kernels = attention::tile_kernels(GetParam(), Precision::fp32);
   std::vector<float> x(16, -127.0f), y(16, 1.0f);
   x[1] = -INFINITY, x[2] = -3e38f, x[3] = -126.5f, x[4] = 0.0f, x[5] = NAN, x[6] = -1e9f;
   kernels.exp2(y.data(), x.data(), 16);

@@ -73,6 +73,26 @@ std::string differs(const ConstView& got, const ConstView& want, Tolerance toler
       tolerance.l2, d.max, tolerance.max, d.worst);
 }
 
+std::string worse_than_twice(const ConstView& got, const ConstView& plain, const ConstView& want,
+                             Tolerance tolerance) {
+  const auto error_of = [&](const ConstView& x) {
+    double largest = 0;
+    for_each_pair(x, want, [&](std::int64_t, std::int64_t a, std::int64_t b) {
+      largest = std::max(largest, std::abs(element(x, a) - element(want, b)));
+    });
+    return largest;
+  };
+  double size = 0;
+  for_each_pair(want, want, [&](std::int64_t, std::int64_t a, std::int64_t) {
+    size = std::max(size, std::abs(element(want, a)));
+  });
+  const double error = error_of(got), allowed = 2 * error_of(plain) + 4e-6 * std::max(size, 1.0);
+  std::string found;
+  if (!(error <= allowed)) found = fmt::format("error {:.3g} (allowed {:.3g}); ", error, allowed);
+  if (size > 1e-6) found += differs(got, want, tolerance);
+  return found;
+}
+
 std::string bits_differ(const ConstView& got, const ConstView& want) {
   check_dtype("compared tensors", got, want.dtype());
   std::string first;

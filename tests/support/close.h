@@ -21,6 +21,8 @@ inline constexpr Tolerance kReduction{2e-6, 1e-5};
 inline constexpr Tolerance kAttentionForward{2e-6, 1e-5};
 /// Attention backward: five products, and dS = P(dP - D) cancels.
 inline constexpr Tolerance kAttentionBackward{1e-5, 5e-5};
+/// Products of bf16 operands: each of them is off by up to 2^-9 of itself.
+inline constexpr Tolerance kBf16{1e-2, 5e-2};
 /// A whole model against another implementation in fp32 (the issue's own bound: 1e-5).
 inline constexpr Tolerance kModel{1e-5, 1e-4};
 /// An oracle's gradient in fp64 against central differences in fp64 (step 1e-5).
@@ -37,6 +39,12 @@ Distance distance(const ConstView& got, const ConstView& want);
 
 /// Empty when got is within the tolerance of want, else what is wrong. Use with EXPECT_EQ(x, "").
 std::string differs(const ConstView& got, const ConstView& want, Tolerance tolerance);
+/// For results in low precision: empty when got is within the tolerance of want and its largest
+/// error at most twice that of `plain`, a straightforward computation which rounds at the same
+/// places, and one rounding of the largest number in fp32. Where `want` is all zeros by
+/// cancellation no relative distance says anything, so the tolerance is left out.
+std::string worse_than_twice(const ConstView& got, const ConstView& plain, const ConstView& want,
+                             Tolerance tolerance);
 /// Empty when both hold the same bits, else the first difference.
 std::string bits_differ(const ConstView& got, const ConstView& want);
 
