@@ -26,6 +26,11 @@ if(MIXSPAN_HAS_CUDA)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   set(CMAKE_CUDA_ARCHITECTURES OFF) # cuda_library names them, file by file
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know it of nvcc
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  endif()
+  # Packages name /usr/include, which must not come before the compiler's own folders.
+  list(APPEND CMAKE_CUDA_IMPLICIT_INCLUDE_DIRECTORIES ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
     message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} knows no C++20; wanted 12.0 or newer, or MIXSPAN_CUDA=OFF.")
   endif()
@@ -44,7 +49,7 @@ set(MIXSPAN_ARCH_SM90 -gencode=arch=compute_90a,code=sm_90a)
 # others for Ampere and Hopper.
 function(nvcc_options target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-    -std=c++20 --expt-relaxed-constexpr -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-v,-warn-spills>)
+    --expt-relaxed-constexpr -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-v,-warn-spills>)
   # fmt 9 takes nvcc for a compiler without constexpr functions.
   target_compile_definitions(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
   target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})

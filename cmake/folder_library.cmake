@@ -24,9 +24,13 @@ endfunction()
 # test_program(NAME FOLDER LIBRARIES...): every .cpp in FOLDER is one GoogleTest program.
 function(test_program name folder)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
-  if(NOT sources)
-    return()
+  if(sources)
+    test_program_of(${name} ${folder} "${sources}" ${ARGN})
   endif()
+endfunction()
+
+# test_program_of(NAME LABEL SOURCES LIBRARIES...): these sources are one GoogleTest program.
+function(test_program_of name label sources)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} mixspan_test_support GTest::gtest_main)
   # Compiling tests takes longer than running them: the headers they share are read once, and only the libraries are
@@ -38,8 +42,9 @@ function(test_program name folder)
   endif()
   target_precompile_headers(${name} PRIVATE <fmt/format.h> <gtest/gtest.h> <nlohmann/json.hpp>)
   # g++ 12 sees overlaps and overflows in std::string that are not there (GCC bug 105651 and its kin).
-  target_compile_options(${name} PRIVATE ${optimise} $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-maybe-uninitialized>)
+  target_compile_options(${name} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:${optimise};$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-maybe-uninitialized>>")
   add_dependencies(unit_tests ${name})
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS ${folder} TIMEOUT 600)
+                       PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()

@@ -144,8 +144,7 @@ void check_dtype(std::string_view name, const ConstView& view, DType wanted);
 /// Throws unless the view's elements lie one after the other.
 void check_contiguous(std::string_view name, const ConstView& view);
 
-/// Sets every element to zero. The view must be contiguous and on the host; core/copy.h has the one
-/// for devices.
+/// Sets every element to zero. Contiguous, on the host; core/copy.h has the one for devices.
 void fill_zero(View view);
 
 }  // namespace mixspan

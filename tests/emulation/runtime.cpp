@@ -1,0 +1,238 @@
+// CUDA's runtime API for emulated devices: all work is done at once, but what only a synchronised
+// host may rely on is not there before (pinned.h).
+#include <chrono>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "tests/emulation/cuda_api.h"
+#include "tests/emulation/device_heap.h"
+#include "tests/emulation/emulation.h"
+#include "tests/emulation/pinned.h"
+
+namespace emulation = mixspan::emulation;
+using emulation::DeviceHeap;
+using emulation::PinnedMemory;
+using emulation::settings;
+
+struct CUevent_st {
+  bool timed = false;
+  bool recorded = false;
+  cudaStream_t stream = nullptr;
+  std::uint64_t moment = 0;
+  std::chrono::steady_clock::time_point time;
+};
+struct CUstream_st {
+  std::vector<CUevent_st> waited_for;
+};
+
+namespace {
+
+thread_local int current_device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+cudaError_t result(cudaError_t status) {
+  if (status != cudaSuccess) last_error = status;
+  return status;
+}
+
+// Both ends are of one allocation, where they are on a device.
+bool in_bounds(const void* p, std::size_t bytes) {
+  DeviceHeap& heap = DeviceHeap::instance();
+  return !heap.is_device_address(p) || heap.contains(p, bytes);
+}
+
+void arrive(cudaStream_t stream, std::uint64_t moment) {
+  PinnedMemory::instance().arrive(stream, moment);
+  if (stream == nullptr) return;
+  for (const CUevent_st& e : stream->waited_for)
+    PinnedMemory::instance().arrive(e.stream, e.moment);
+}
+
+}  // namespace
+
+const char* cudaGetErrorName(cudaError_t status) {
+  switch (status) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+  }
+  return "?";
+}
+const char* cudaGetErrorString(cudaError_t) { return "(emulated)"; }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() { return last_error; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = settings().devices;
+  return settings().devices > 0 ? cudaSuccess : result(cudaErrorNoDevice);
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  cudaDeviceProp p{};
+  if (const cudaError_t status = cudaGetDeviceProperties(&p, device); status != cudaSuccess) {
+    return status;
+  }
+  if (attribute == cudaDevAttrMultiProcessorCount) *value = p.multiProcessorCount;
+  if (attribute == cudaDevAttrComputeCapabilityMajor) *value = p.major;
+  if (attribute == cudaDevAttrComputeCapabilityMinor) *value = p.minor;
+  if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin) {
+    *value = static_cast<int>(p.sharedMemPerBlockOptin);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
+  if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
+  *p = {};
+  std::strcpy(p->name, "emulated device");
+  p->totalGlobalMem = settings().memory_bytes;
+  p->sharedMemPerBlock = 48 << 10;
+  p->sharedMemPerBlockOptin = (settings().major >= 9 ? 227 : 163) << 10;
+  p->major = settings().major;
+  p->minor = settings().minor;
+  p->multiProcessorCount = settings().sm_count;
+  p->l2CacheSize = 40 << 20;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  PinnedMemory::instance().arrive_all();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  *pointer = DeviceHeap::instance().allocate(current_device, bytes);
+  return *pointer != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFree(void* pointer) {
+  if (pointer != nullptr) DeviceHeap::instance().free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  *pointer = PinnedMemory::instance().allocate(bytes);
+  return *pointer != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  if (pointer != nullptr) PinnedMemory::instance().free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = settings().memory_bytes;
+  *free = *total - DeviceHeap::instance().used(current_device);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  if (!in_bounds(to, bytes) || !in_bounds(from, bytes)) return result(cudaErrorInvalidValue);
+  const DeviceHeap::Open open;
+  PinnedMemory& pinned = PinnedMemory::instance();
+  const bool from_pinned = pinned.contains(from);
+  if (from_pinned) arrive(stream, pinned.now());  // what the stream brought there comes first
+  if (pinned.contains(to)) {
+    pinned.send(stream, to, from, bytes);
+  } else {
+    std::memmove(to, from, bytes);
+    // CUDA returns from a copy to ordinary memory when it is done, and so is all before it.
+    if (!DeviceHeap::instance().is_device_address(to)) arrive(stream, pinned.now());
+  }
+  if (from_pinned) pinned.watch(stream, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  if (width > to_pitch || width > from_pitch) return result(cudaErrorInvalidValue);
+  for (std::size_t row = 0; row < height; ++row) {
+    const cudaError_t status = cudaMemcpyAsync(
+        static_cast<std::byte*>(to) + row * to_pitch,
+        static_cast<const std::byte*>(from) + row * from_pitch, width, kind, stream);
+    if (status != cudaSuccess) return status;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  if (!DeviceHeap::instance().contains(to, bytes)) return result(cudaErrorInvalidValue);
+  const DeviceHeap::Open open;
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  arrive(stream, PinnedMemory::instance().now());
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  arrive(stream, PinnedMemory::instance().now());
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->recorded && stream != nullptr) stream->waited_for.push_back(*event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new CUevent_st;
+  (*event)->timed = flags == cudaEventDefault;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  event->recorded = true;
+  event->stream = stream;
+  event->moment = PinnedMemory::instance().now();
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->recorded) arrive(event->stream, event->moment);
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (!begin->timed || !end->timed || !begin->recorded || !end->recorded) {
+    return result(cudaErrorInvalidResourceHandle);
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return cudaSuccess;
+}
