@@ -5,8 +5,8 @@
 
 namespace mixspan {
 
-/// FLOP/s of the best of several large square fp32 matrix products on all threads of `exec`. Takes
-/// about a quarter of a second; a busy machine measures low.
+/// FLOP/s of the best of several large square matrix products on all threads of `exec`, in its
+/// precision. Takes about a quarter of a second; a busy machine measures low.
 double measure_sgemm_peak(const Exec& exec);
 
 /// FLOP/s of a forward pass of full attention, counting only visible pairs, on all threads.

@@ -91,9 +91,10 @@ void Run::describe() {
   for (const std::string& line : describe_run(config_, trainer_, *data_, eval_data_.get()))
     say(line);
   say(fmt::format(
-      "batch: {} tokens = {} rows of {}, {} at a time; {} threads; peak {} FLOP/s (sgemm)",
+      "batch: {} tokens = {} rows of {}, {} at a time; {} threads; peak {} FLOP/s (products of {})",
       config_.train.batch_tokens, config_.batch_rows(), config_.model.context,
-      trainer_.micro_rows(), machine_.exec().threads.size(), human_count(peak_flops_)));
+      trainer_.micro_rows(), machine_.exec().threads.size(), human_count(peak_flops_),
+      config_.train.precision));
 }
 
 void Run::resume() {
@@ -210,7 +211,9 @@ void Run::compare_with_plan() {
 // What all ranks together can do.
 double Run::measured_peak() {
   if (!measure_peak_) return 0;
-  return mesh_.world().all_reduce_sum({"peak"}, measure_sgemm_peak(machine_.exec()));
+  Exec ex = machine_.exec();
+  ex.precision = precision_of(config_);
+  return mesh_.world().all_reduce_sum({"peak"}, measure_sgemm_peak(ex));
 }
 
 void Run::log_step(const StepReport& r) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "core/cpu.h"
 #include "core/error.h"
 #include "core/text.h"
 
@@ -233,9 +234,13 @@ void validate(const RunConfig& c, Purpose purpose) {
   require(!problem, "{}", problem.value_or(""));
   require(kCudaBuild || c.device != "cuda",
           "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
-  require(c.train.precision == "fp32" || c.device == "cuda",
-          "train.precision = \"bf16\": is not there on a CPU; wanted \"fp32\", or device = "
-          "\"cuda\"");
+  require_precision(c, has_avx512_bf16());
+}
+
+void require_precision(const RunConfig& c, bool cpu_has_bf16) {
+  require(c.train.precision == "fp32" || c.device == "cuda" || cpu_has_bf16,
+          "train.precision = \"bf16\": this processor ({}) has no AVX512-BF16; wanted \"fp32\"",
+          cpu_name());
 }
 
 Precision precision_of(const RunConfig& c) {

@@ -94,6 +94,9 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 /// InputError: one line that begins with the key to change.
 void validate(const RunConfig& config, Purpose purpose = Purpose::train);
 
+/// Refuses what the processor cannot multiply; validate() asks for this one's.
+void require_precision(const RunConfig& config, bool cpu_has_bf16);
+
 /// What Exec::precision is to be.
 Precision precision_of(const RunConfig& config);
 

@@ -68,6 +68,7 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
       activations_("activations") {
+  exec_.precision = precision_of(config);
   check_schedule(schedule_);
   model_.params().initialise(static_cast<std::uint64_t>(config.train.seed));
 }

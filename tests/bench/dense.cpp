@@ -123,8 +123,9 @@ double report_matmuls(const Exec& exec, Matrices& m) {
   measure(exec, cases);
   const double square = cases.back().work / cases.back().seconds;
   const double measured = measure_sgemm_peak(exec), peak = std::max(square, measured);
-  fmt::print("sgemm peak {:.1f} GFLOP/s on {} threads (measure_sgemm_peak says {:.1f})\n\n",
-             peak / 1e9, exec.threads.size(), measured / 1e9);
+  fmt::print(
+      "peak of large products {:.1f} GFLOP/s on {} threads (measure_sgemm_peak says {:.1f})\n\n",
+      peak / 1e9, exec.threads.size(), measured / 1e9);
   fmt::print("{:<44} {:>9} {:>8} {:>7}\n", "matrix product", "GFLOP/s", "ms", "% peak");
   double work = 0, seconds = 0;
   for (const Case& k : cases) {

@@ -1,6 +1,7 @@
 // A training step against the machine's measured peak, and what a token costs, in time and memory,
 // as texts grow longer.
-//   bench_step        6 layers: widths 384 and 768 at T = 1024; all-sliding, from T = 1k to 64k
+//   bench_step [bf16]   6 layers: widths 384 and 768 at T = 1024; all-sliding, from T = 1k to 64k
+// The peak is that of large square products in the same precision.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,8 +43,15 @@ Timing time_steps(Machine& machine, const RunConfig& config, int repeats) {
   return best;
 }
 
-RunConfig config_of(std::int64_t width, std::int64_t T, const char* full_layers) {
+struct Bench {
+  Machine machine;
+  std::string precision;
+  double peak = 0;
+};
+
+RunConfig config_of(const Bench& b, std::int64_t width, std::int64_t T, const char* full_layers) {
   RunConfig c;
+  c.train.precision = b.precision;
   c.model.layers = 6;
   c.model.width = width;
   c.model.heads = width / 64;
@@ -66,22 +74,22 @@ void verdict(const std::string& what, double got, double wanted, bool pass) {
   fmt::print("  {}: {:.3f}, wanted {}: {}\n", what, got, wanted, pass ? "PASS" : "FAIL");
 }
 
-void bench_share_of_peak(Machine& machine, double peak) {
+void bench_share_of_peak(Bench& b) {
   for (const auto& [width, wanted] : {std::pair<std::int64_t, double>{384, 0.6}, {768, 0.7}}) {
     for (const char* full : {"all", "bottom:2", "none"}) {
-      const Timing t = time_steps(machine, config_of(width, 1024, full), 5);
-      print(fmt::format("width {}, full layers {}", width, full), 1024, t, peak);
-      const double share = t.flops / t.seconds / peak;
-      verdict("share of the sgemm peak, at least", share, wanted, share >= wanted);
+      const Timing t = time_steps(b.machine, config_of(b, width, 1024, full), 5);
+      print(fmt::format("width {}, full layers {}", width, full), 1024, t, b.peak);
+      const double share = t.flops / t.seconds / b.peak;
+      verdict("share of the peak, at least", share, wanted, share >= wanted);
     }
   }
 }
 
-void bench_long_texts(Machine& machine, double peak) {
+void bench_long_texts(Bench& b) {
   Timing first, last;
   for (const std::int64_t T : {1024, 4096, 16384, 65536}) {
-    last = time_steps(machine, config_of(384, T, "none"), T > 16384 ? 3 : 7);
-    print("width 384, all sliding:128", T, last, peak);
+    last = time_steps(b.machine, config_of(b, 384, T, "none"), T > 16384 ? 3 : 7);
+    print("width 384, all sliding:128", T, last, b.peak);
     if (T == 1024) first = last;
   }
   const auto per_token = [](double total, std::int64_t tokens) {
@@ -94,18 +102,21 @@ void bench_long_texts(Machine& machine, double peak) {
   verdict("activations per token, T = 64k over T = 1k, below", memory, 1.1, memory < 1.1);
 }
 
-int run() {
-  Machine machine;
-  const double peak = measure_sgemm_peak(machine.exec());
-  fmt::print("sgemm peak {:.1f} GFLOP/s, {} threads\n", peak / 1e9, machine.exec().threads.size());
+int run(const std::string& precision) {
+  Bench b{.machine = Machine(), .precision = precision};
+  Exec ex = b.machine.exec();
+  if (precision == "bf16") ex.precision = Precision::bf16;
+  b.peak = measure_sgemm_peak(ex);
+  fmt::print("peak of products of {} {:.1f} GFLOP/s, {} threads\n", precision, b.peak / 1e9,
+             ex.threads.size());
   fmt::print("{:<28} {:>6} {:>9} {:>9} {:>8} {:>11} {:>10}\n", "model of 6 layers", "T", "step ms",
              "us/token", "GFLOP/s", "of peak", "KiB/token");
-  bench_share_of_peak(machine, peak);
-  bench_long_texts(machine, peak);
+  bench_share_of_peak(b);
+  bench_long_texts(b);
   return 0;
 }
 
 }  // namespace
 }  // namespace mixspan
 
-int main() { return mixspan::run(); }
+int main(int argc, char** argv) { return mixspan::run(argc > 1 ? argv[1] : "fp32"); }

@@ -1,7 +1,8 @@
 // Measures once for each line of its standard input, so that a script can take turns between this
 // and another program on one machine (peers/compare.py).
-//   bench_turns attention B T N H SPAN            a line: seconds forward, seconds backward
-//   bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS [RECOMPUTE [MICRO_ROWS]]
+//   bench_turns [bf16] attention B T N H SPAN     a line: seconds forward, seconds backward
+//   bench_turns [bf16] step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS [RECOMPUTE
+//   [MICRO_ROWS]]
 //                                                 a line: seconds
 // Before: "ready THREADS PARAMETERS"; at the end of the input: "peak" and the most bytes that were
 // resident before there was any work, and in all.
@@ -42,11 +43,12 @@ void take_turns(const Exec& ex, std::int64_t parameters, std::int64_t empty, Tur
   say(fmt::format("peak {} {}", empty, peak_resident_bytes()));
 }
 
-void attention_turns(std::int64_t B, std::int64_t T, std::int64_t N, std::int64_t H,
-                     const AnySpan& span) {
+void attention_turns(Precision precision, std::int64_t B, std::int64_t T, std::int64_t N,
+                     std::int64_t H, const AnySpan& span) {
   Machine machine;
   const std::int64_t empty = peak_resident_bytes();
-  const Exec ex = machine.exec();
+  Exec ex = machine.exec();
+  ex.precision = precision;
   Arena arena("activations");
   AttentionProblem p(arena, B, T, N, H);
   const AttentionRule rule{span, 1.0f / std::sqrt(static_cast<float>(H)), {}};
@@ -68,9 +70,12 @@ void step_turns(const RunConfig& config) {
 }
 
 int run(std::span<char*> words) {
+  const bool in_bf16 = !words.empty() && words[0] == std::string("bf16");
+  if (in_bf16) words = words.subspan(1);
   const auto number = [&](std::size_t i) { return std::atoll(words[i]); };
   if (words.size() == 6 && words[0] == std::string("attention")) {
-    attention_turns(number(1), number(2), number(3), number(4), parse_span(words[5]));
+    attention_turns(in_bf16 ? Precision::bf16 : Precision::fp32, number(1), number(2), number(3),
+                    number(4), parse_span(words[5]));
     return 0;
   }
   if (words.size() >= 9 && words.size() <= 11 && words[0] == std::string("step")) {
@@ -84,13 +89,14 @@ int run(std::span<char*> words) {
     c.model.full_layers = words[8];
     c.train.batch_tokens = number(6);
     c.train.steps = 1000;
+    if (in_bf16) c.train.precision = "bf16";
     if (words.size() > 9) c.model.recompute = words[9];
     if (words.size() > 10) c.train.micro_rows = number(10);
     step_turns(c);
     return 0;
   }
-  std::cerr << "usage: bench_turns attention B T N H SPAN\n"
-               "       bench_turns step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS "
+  std::cerr << "usage: bench_turns [bf16] attention B T N H SPAN\n"
+               "       bench_turns [bf16] step LAYERS WIDTH HEADS T VOCAB TOKENS SPAN FULL_LAYERS "
                "[RECOMPUTE [MICRO_ROWS]]\n";
   return 2;
 }

@@ -138,9 +138,20 @@ TEST_F(RunConfigFile, MistakesBetweenKeysNameTheLineOrTheFile) {
 TEST_F(RunConfigFile, WhatThisBuildCannotDoIsRefused) {
   EXPECT_EQ(refused("device = \"cuda\"\n" + kData),
             "a.toml:1: device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
-  EXPECT_EQ(refused(kData + "[train]\nprecision = \"bf16\"\n"),
-            "a.toml:4: train.precision = \"bf16\": is not there on a CPU; wanted \"fp32\", or "
-            "device = \"cuda\"");
+}
+
+TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
+  RunConfig c;
+  EXPECT_EQ(precision_of(c), Precision::fp32);
+  require_precision(c, false);
+  c.train.precision = "bf16";
+  EXPECT_EQ(precision_of(c), Precision::bf16);
+  require_precision(c, true);
+  EXPECT_EQ(
+      test::refusal([&] { require_precision(c, false); }),
+      fmt::format("train.precision = \"bf16\": this processor ({}) has no AVX512-BF16; wanted "
+                  "\"fp32\"",
+                  cpu_name()));
 }
 
 TEST(Duration, ReadsSecondsAndUnits) {

@@ -1,8 +1,9 @@
 """Times Mixspan and PyTorch in turns on one machine and prints tables for docs/performance.md.
 
-    compare.py BENCH_TURNS [attention] [step] [--turns 20] [--write docs/performance.md]
+    compare.py BENCH_TURNS [attention] [step] [--precision fp32,bf16] [--turns 20] [--write docs/performance.md]
 
-The same work goes to both, a turn each, so that a slow minute of the machine falls on both. Of PyTorch's ways to do it
+The same work goes to all, a turn each, so that a slow minute of the machine falls on all: Mixspan and PyTorch, each in
+fp32 and with products of bf16 (Mixspan's train.precision = "bf16", PyTorch's autocast). Of PyTorch's ways to do it
 (torch_turns.py) the one with the best median of three turns is compared. Run it through tests/bench/peers/run.
 """
 
@@ -71,6 +72,10 @@ def torch_command(variant, arguments):
     return [sys.executable, str(HERE / "torch_turns.py"), variant, *arguments]
 
 
+def our_command(bench_turns, precision, arguments):
+    return [bench_turns, *(["bf16"] if precision == "bf16" else []), *arguments]
+
+
 def variants_of(arguments):
     if arguments[-1] in ("full", "all"):
         return ["causal", "causal+compile"]
@@ -80,9 +85,11 @@ def variants_of(arguments):
     return ["boolean", "float", "chunked", "wide", "folded", "folded+compile"]
 
 
-def best_variant(arguments):
+def best_variant(precision, arguments):
+    """The fastest of PyTorch's ways, as torch_turns.py names it."""
     medians = {}
-    for variant in variants_of(arguments):
+    for way in variants_of(arguments):
+        variant = way + ("+bf16" if precision == "bf16" else "")
         try:
             program = Program(torch_command(variant, arguments))
         except RuntimeError as error:
@@ -100,26 +107,57 @@ def spread(times):
     return (high - low) / 2 / middle
 
 
-def compare(bench_turns, name, arguments, wanted, turns):
+def compare(options, name, arguments, wanted):
     print(name, file=sys.stderr)
-    variant = best_variant(arguments)
-    ours, theirs = Program([bench_turns, *arguments]), Program(torch_command(variant, arguments))
-    if ours.threads != theirs.threads or ours.parameters != theirs.parameters:
-        raise SystemExit(
-            f"{name}: {ours.threads} and {theirs.threads} threads, {ours.parameters} and {theirs.parameters} parameters"
-        )
-    times = [(ours.turn(), theirs.turn()) for _ in range(turns)]
-    mine, other = ([t[side] for t in times] for side in (0, 1))
-    ratio = statistics.median(other) / statistics.median(mine)
-    verdict = "" if wanted is None else f"{wanted:g}: " + ("met" if ratio >= wanted else "not met")
-    memory = [ours.end(), theirs.end()]
-    row = [name, f"{1e3 * statistics.median(mine):.1f} (±{100 * spread(mine):.0f} %)",
-           f"{1e3 * statistics.median(other):.1f} (±{100 * spread(other):.0f} %)", variant, f"{ratio:.2f}", verdict]
+    variants = {precision: best_variant(precision, arguments) for precision in options.precision}
+    programs = {}  # (side, precision), each of which gets its turn
+    for precision, variant in variants.items():
+        programs["ours", precision] = Program(our_command(options.bench_turns, precision, arguments))
+        programs["theirs", precision] = Program(torch_command(variant, arguments))
+    alike = {(program.threads, program.parameters) for program in programs.values()}
+    if len(alike) != 1:
+        raise SystemExit(f"{name}: threads and parameters differ: {alike}")
+    times = {key: [] for key in programs}
+    for _ in range(options.turns):
+        for key, program in programs.items():
+            times[key].append(program.turn())
+    memory = {key: program.end() for key, program in programs.items()}
+    medians = {key: statistics.median(of) for key, of in times.items()}
+
+    row = [name]
+    for precision, variant in variants.items():
+        mine, other = ("ours", precision), ("theirs", precision)
+        row += [f"{1e3 * medians[key]:.1f} (±{100 * spread(times[key]):.0f} %)" for key in (mine, other)]
+        row += [variant.removesuffix("+bf16"), verdict(medians[other] / medians[mine], wanted)]
+    if len(variants) == 2:  # what a user gains who has been training in fp32 there
+        row.append(verdict(medians["theirs", "fp32"] / medians["ours", "bf16"], wanted))
     if arguments[0] == "step":
-        work, in_all = ([f"{(peak - empty * without) / 2**20:.0f}" for empty, peak in memory] for without in (1, 0))
-        row += [f"{work[0]} / {work[1]}", f"{in_all[0]} / {in_all[1]}"]
+        for without in (1, 0):
+            row += [
+                " / ".join(f"{(peak - empty * without) / 2**20:.0f}"
+                           for empty, peak in (memory[side, precision] for side in ("ours", "theirs")))
+                for precision in variants
+            ]
     print("  " + " | ".join(row), file=sys.stderr)
     return row
+
+
+def verdict(ratio, wanted):
+    if wanted is None:
+        return f"{ratio:.2f}"
+    return f"{ratio:.2f} ({wanted:g}: " + ("met)" if ratio >= wanted else "not met)")
+
+
+def columns_of(kind, first, precisions):
+    columns = [first]
+    for precision in precisions:
+        columns += [f"Mixspan {precision}, ms", f"PyTorch {precision}, ms", "PyTorch's fastest way", "ratio (wanted)"]
+    if len(precisions) == 2:
+        columns.append("Mixspan bf16 against PyTorch fp32 (wanted)")
+    if kind == "step":
+        columns += [f"MiB {what}, Mixspan / PyTorch, {precision}"
+                    for what in ("for the work", "in all") for precision in precisions]
+    return columns
 
 
 def table(columns, rows):
@@ -131,6 +169,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("bench_turns")
     parser.add_argument("sets", nargs="*", default=["attention", "step"])
+    parser.add_argument("--precision", type=lambda text: text.split(","), default=["fp32", "bf16"],
+                        help="fp32, bf16 or both: fp32,bf16")
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--only", default="", help="cases whose name has this in it; nothing is written then")
     parser.add_argument("--write", type=pathlib.Path, help="replace the tables in this file")
@@ -145,14 +185,13 @@ def main():
         f"{os.environ.get('PEER_THREADS', '2')} threads each; medians of {options.turns} turns taken alternately, "
         "± half the distance of the quartiles."
     ]
-    common = ["Mixspan, ms", "PyTorch, ms", "PyTorch's fastest way", "ratio", "wanted"]
-    for kind, first, cases, more in (
-        ("attention", "attention forward + backward, one sequence, width 768", ATTENTION, []),
-        ("step", "training step", STEP, ["MiB for the work, Mixspan / PyTorch", "MiB in all"]),
+    for kind, first, cases in (
+        ("attention", "attention forward + backward, one sequence, width 768", ATTENTION),
+        ("step", "training step", STEP),
     ):
         if kind in options.sets:
-            rows = [compare(options.bench_turns, *case, options.turns) for case in cases if options.only in case[0]]
-            parts.append(table([first, *common, *more], rows))
+            rows = [compare(options, *case) for case in cases if options.only in case[0]]
+            parts.append(table(columns_of(kind, first, options.precision), rows))
     text = "\n\n".join(parts)
     print(text)
     if options.write and not options.only:

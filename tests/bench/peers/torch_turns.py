@@ -10,9 +10,12 @@ VARIANT: how a sliding window is computed, and whether torch.compile sees it:
   chunked  a loop over blocks of as many queries as the window, each with the keys it can see and a mask for the edges
   wide     the same with blocks four times as long
   folded   blocks as in chunked, but as a batch, in one call
-each also as VARIANT+compile. Full attention is always is_causal.
+each also as VARIANT+compile, and all of them as VARIANT+bf16: forward and loss under torch.autocast, weights, gradients
+and the optimizer in fp32; attention alone gets bf16 tensors, as autocast's products would hand them over. Full attention
+is always is_causal.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -42,7 +45,15 @@ def window_mask(queries, keys, window, kind):
 def dense(window, T, kind):
     positions = torch.arange(T)
     mask = window_mask(positions, positions, window, kind)
-    return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    typed = {mask.dtype: mask}  # a mask of numbers has the type of what it is added to
+
+    def attention(q, k, v):
+        key = mask.dtype if mask.dtype == torch.bool else q.dtype
+        if key not in typed:
+            typed[key] = mask.to(key)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=typed[key])
+
+    return attention
 
 
 def chunked(window, T, block):
@@ -154,12 +165,16 @@ def full_layers_of(text, layers):
     return {int(layer) for layer in text.split(",")}
 
 
-def step_turn(variant, compiled, words):
+def products_in(bf16):
+    return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+def step_turn(variant, options, words):
     layers, width, heads, T, vocab, tokens = (int(w) for w in words[:6])
     span, full = words[6], full_layers_of(words[7], layers)
     attentions = [attention_of("full" if layer in full else span, T, variant) for layer in range(layers)]
     model = Model(layers, width, heads, T, vocab, attentions)
-    forward = torch.compile(model) if compiled else model
+    forward = torch.compile(model) if "compile" in options else model
     decay = [p for p in model.parameters() if p.dim() == 2]
     rest = [p for p in model.parameters() if p.dim() != 2]
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
@@ -172,8 +187,9 @@ def step_turn(variant, compiled, words):
         begin = time.perf_counter()
         for row in range(0, tokens // T, micro):
             part = batch[row : row + micro]
-            loss = forward(part[:, :-1], part[:, 1:]) * (part.shape[0] / batch.shape[0])
-            loss.backward()
+            with products_in("bf16" in options):
+                loss = forward(part[:, :-1], part[:, 1:])
+            (loss * (part.shape[0] / batch.shape[0])).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -183,14 +199,15 @@ def step_turn(variant, compiled, words):
     return turn, sum(p.numel() for p in model.parameters())
 
 
-def attention_turn(variant, compiled, words):
+def attention_turn(variant, options, words):
     B, T, N, H = (int(w) for w in words[:4])
     attention = attention_of(words[4], T, variant)
-    if compiled:
+    if "compile" in options:
         attention = torch.compile(attention)
+    dtype = torch.bfloat16 if "bf16" in options else torch.float32
     # As a layer hands them over: parts of one product, seen by head.
-    qkv = torch.randn(B, T, 3 * N * H, requires_grad=True)
-    do = torch.randn(B, T, N * H)
+    qkv = torch.randn(B, T, 3 * N * H, dtype=dtype, requires_grad=True)
+    do = torch.randn(B, T, N * H, dtype=dtype)
 
     def turn():
         qkv.grad = None
@@ -207,10 +224,10 @@ def attention_turn(variant, compiled, words):
 def main(words):
     torch.set_num_threads(THREADS)
     torch.manual_seed(1)
-    variant, plus, _ = words[0].partition("+")
+    variant, *options = words[0].split("+")
     empty = peak_bytes()
     make = {"attention": attention_turn, "step": step_turn}[words[1]]
-    turn, parameters = make(variant, plus == "+", words[2:])
+    turn, parameters = make(variant, options, words[2:])
     for _ in range(3):  # compiles, touches the memory
         turn()
     print("ready", torch.get_num_threads(), parameters, flush=True)
