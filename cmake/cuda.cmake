@@ -36,7 +36,7 @@ if(MIXSPAN_HAS_CUDA)
   endif()
   find_package(CUDAToolkit REQUIRED) # CUDA::cudart_static; CUDA::cublasLt is there for who needs it
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" MIXSPAN_CUDA_VERSION ${CMAKE_CUDA_COMPILER_VERSION})
-  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_SOURCE_DIR}/cmake/ptxas_log.sh ${CMAKE_CXX_COMPILER_LAUNCHER})
   message(STATUS "CUDA: ${MIXSPAN_CUDA_VERSION} (${MIXSPAN_NVCC})")
 else()
   message(STATUS "CUDA: none; device=cuda will not be there")
@@ -49,7 +49,7 @@ set(MIXSPAN_ARCH_SM90 -gencode=arch=compute_90a,code=sm_90a)
 # others for Ampere and Hopper.
 function(nvcc_options target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-    --expt-relaxed-constexpr -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-v,-warn-spills>)
+    --expt-relaxed-constexpr $<$<BOOL:${MIXSPAN_WERROR}>:-Werror=all-warnings> -Xcompiler=-Wall,-Wextra -Xptxas=-v,-warn-spills>)
   # fmt 9 takes nvcc for a compiler without constexpr functions.
   target_compile_definitions(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
   target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})

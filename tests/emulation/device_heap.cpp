@@ -97,7 +97,7 @@ void* DeviceHeap::allocate(int device, std::size_t bytes) {
   return begin;
 }
 
-void DeviceHeap::check_margins(const std::byte* begin, const Allocation& a) {
+void DeviceHeap::check_margins_of(const std::byte* begin, const Allocation& a) {
   const auto intact = [](const std::byte* from, const std::byte* to) {
     for (; from < to; ++from) {
       if (*from != std::byte{kMargin}) return false;
@@ -108,13 +108,19 @@ void DeviceHeap::check_margins(const std::byte* begin, const Allocation& a) {
         "a kernel or a copy wrote beside an allocation of {} bytes of device memory", a.bytes);
 }
 
+void DeviceHeap::check_margins() {
+  const Open opened;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [begin, a] : live_) check_margins_of(begin, a);
+}
+
 void DeviceHeap::free(void* pointer) {
   const std::lock_guard lock(mutex_);
   const auto found = live_.find(static_cast<std::byte*>(pointer));
   check(found != live_.end(), "freed device memory at {} that was not allocated", pointer);
   const Allocation a = found->second;
   protect(a, PROT_READ | PROT_WRITE);
-  check_margins(found->first, a);
+  check_margins_of(found->first, a);
   live_.erase(found);
   ::madvise(a.pages, a.page_bytes, MADV_DONTNEED);
   protect(a, PROT_NONE);

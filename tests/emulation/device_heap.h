@@ -18,6 +18,9 @@ class DeviceHeap {
   void* allocate(int device, std::size_t bytes);
   void free(void* pointer);
 
+  /// Fails where something was written just beside an allocation.
+  void check_margins();
+
   std::size_t used(int device);
   /// Whether [pointer, pointer + bytes) lies in one allocation.
   bool contains(const void* pointer, std::size_t bytes);
@@ -46,7 +49,7 @@ class DeviceHeap {
   void open();
   void close();
   void protect(const Allocation& a, int protection);
-  static void check_margins(const std::byte* begin, const Allocation& a);
+  static void check_margins_of(const std::byte* begin, const Allocation& a);
 
   std::recursive_mutex mutex_;
   std::byte* base_ = nullptr;

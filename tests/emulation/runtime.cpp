@@ -199,6 +199,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  DeviceHeap::instance().check_margins();
   arrive(stream, PinnedMemory::instance().now());
   return cudaSuccess;
 }
