@@ -9,6 +9,9 @@
 namespace mixspan {
 
 class Tracer;
+namespace cuda {
+class Libraries;
+}
 
 /// What matrix products and attention multiply. bf16: operands are rounded to it, sums are fp32.
 enum class Precision { fp32, bf16 };
@@ -17,6 +20,7 @@ struct Exec {
   Device device;
   Stream stream = {};  ///< all work for the device goes here, in order; nothing on a CPU
   ThreadPool& threads;
+  cuda::Libraries* libraries = nullptr;  ///< for matrix products on a device; null on a CPU
   Arena& scratch;  ///< temporaries of one operation, of the device; released before it returns
   Isa isa = best_isa();  ///< CPU path; tests set it lower to run every path
   Precision precision = Precision::fp32;

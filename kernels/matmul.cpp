@@ -5,6 +5,8 @@
 
 #include "core/trace.h"
 #include "kernels/chunks.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/gelu.h"
 #include "kernels/matmul_bf16.h"
 #include "kernels/sgemm.h"
 #include "kernels/simd/row_ops.h"
@@ -130,6 +132,7 @@ void check_bias(std::string_view name, const ConstView& bias, std::int64_t F) {
 void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
             Accumulate accumulate) {
   const TraceRange range(exec.tracer, "matmul");
+  if (exec.device.is_cuda()) return cuda::matmul(exec, c, op_a, a, op_b, b, accumulate);
   if (exec.oracle) return oracle::matmul(c, op_a, a, op_b, b, accumulate);
   const Product product("matmul", c, op_a, a, op_b, b, accumulate == Accumulate::add);
   if (in_bf16(exec)) return bf16_product::matmul(exec, c, op_a, a, op_b, b, accumulate);
@@ -138,6 +141,7 @@ void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_
 
 void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias) {
   const TraceRange range(exec.tracer, "matmul");
+  if (exec.device.is_cuda()) return cuda::linear_forward(exec, y, x, w, bias);
   if (exec.oracle) return oracle::linear_forward(y, x, w, bias);
   check_bias("linear_forward: bias", bias, y.dim(1));
   const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, !bias.empty());
@@ -148,6 +152,9 @@ void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstVie
 void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias,
                              ConstView residual) {
   const TraceRange range(exec.tracer, "matmul");
+  if (exec.device.is_cuda()) {
+    return cuda::linear_residual_forward(exec, y, x, w, bias, residual);
+  }
   if (exec.oracle) return oracle::linear_residual_forward(y, x, w, bias, residual);
   check_bias("linear_residual_forward: bias", bias, y.dim(1));
   check_shape("linear_residual_forward: residual", residual, y.shape());
@@ -169,6 +176,7 @@ void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w,
 void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstView w,
                          ConstView bias) {
   const TraceRange range(exec.tracer, "matmul");
+  if (exec.device.is_cuda()) return cuda::linear_gelu_forward(exec, y, pre, x, w, bias);
   if (exec.oracle) return oracle::linear_gelu_forward(y, pre, x, w, bias);
   check_bias("linear_gelu_forward: bias", bias, y.dim(1));
   if (!pre.empty()) check_shape("linear_gelu_forward: pre", pre, y.shape());
@@ -185,6 +193,7 @@ void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstV
 void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView dy, ConstView x,
                      ConstView w) {
   const TraceRange range(exec.tracer, "matmul");
+  if (exec.device.is_cuda()) return cuda::linear_backward(exec, dx, dw, dbias, dy, x, w);
   if (exec.oracle) return oracle::linear_backward(dx, dw, dbias, dy, x, w);
   const std::int64_t rows = dy.dim(0), F = dy.dim(1);
   check_bias("linear_backward: dbias", dbias, F);
@@ -216,6 +225,16 @@ void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView d
     sum_piece(i - dw_tiles - dx_tiles);
   });
   for (std::int64_t p = 0; p < pieces; ++p) ops.add(dbias.data<float>(), at(sums, p, 0), F);
+}
+
+void linear_gelu_input_gradient(const Exec& exec, View dpre, ConstView dy, ConstView w,
+                                ConstView pre) {
+  if (exec.device.is_cuda()) {
+    const TraceRange range(exec.tracer, "matmul");
+    return cuda::linear_gelu_input_gradient(exec, dpre, dy, w, pre);
+  }
+  matmul(exec, dpre, Transpose::no, dy, Transpose::no, w);
+  gelu_backward(exec, dpre, dpre, pre);
 }
 
 }  // namespace mixspan

@@ -11,7 +11,11 @@ namespace mixspan {
 enum class Transpose { no, yes };
 enum class Accumulate { overwrite, add };
 
-/// c(M, N) = op(a)(M, K) op(b)(K, N), or c += with Accumulate::add. All f32; rows may be strided.
+/// On a CPU all views are f32. On a device they are all f32 (multiplied in full fp32, never in
+/// TF32) or all bf16, but for dw and dbias, which are f32 always, and c, which may be; sums are
+/// fp32 and rounded once. The rows of any view may be strided.
+
+/// c(M, N) = op(a)(M, K) op(b)(K, N), or c += with Accumulate::add.
 /// The sum over K of one element is taken in an order that depends on the shapes alone, so the bits
 /// do not depend on the number of threads.
 void matmul(const Exec&, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
@@ -29,6 +33,9 @@ void linear_gelu_forward(const Exec&, View y, View pre, ConstView x, ConstView w
 /// add. An empty dx or dbias is not computed.
 void linear_backward(const Exec&, View dx, View dw, View dbias, ConstView dy, ConstView x,
                      ConstView w);
+/// dpre(M, C) = (dy(M, F) w(F, C)) gelu'(pre(M, C)): the gradient before the GELU whose result the
+/// layer w reads. Overwrites dpre.
+void linear_gelu_input_gradient(const Exec&, View dpre, ConstView dy, ConstView w, ConstView pre);
 
 namespace oracle {
 /// Plain loops with fp64 sums; any mix of f32 and f64 views.

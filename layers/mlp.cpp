@@ -36,8 +36,7 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
   const View pre = saved.get("mlp pre");
   const View d_inner = ex.scratch.allocate("d mlp", pre.shape());
   const ConstView all_dy = tp.gather(ex, {"d mlp out", place_.layer}, dy, R);
-  matmul(ex, d_inner, Transpose::no, all_dy, Transpose::no, p.weight(proj_weight_));
-  gelu_backward(ex, d_inner, d_inner, pre);
+  linear_gelu_input_gradient(ex, d_inner, all_dy, p.weight(proj_weight_), pre);
   // Nothing reads `pre` after that, so what its GELU was takes its place and no memory of its own.
   const View act = saved.has("mlp act") ? saved.get("mlp act") : pre;
   if (!saved.has("mlp act")) gelu_forward(ex, act, pre);
