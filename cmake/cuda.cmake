@@ -34,10 +34,6 @@ if(MIXSPAN_HAS_CUDA)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
     message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} knows no C++20; wanted 12.0 or newer, or MIXSPAN_CUDA=OFF.")
   endif()
-  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know that nvcc has it
-    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
-    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
-  endif()
   find_package(CUDAToolkit REQUIRED) # CUDA::cudart_static; CUDA::cublasLt is there for who needs it
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" MIXSPAN_CUDA_VERSION ${CMAKE_CUDA_COMPILER_VERSION})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_SOURCE_DIR}/cmake/ptxas_log.sh ${CMAKE_CXX_COMPILER_LAUNCHER})
