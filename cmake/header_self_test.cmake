@@ -7,6 +7,10 @@ foreach(folder core kernels parallel layers data experiments)
   list(APPEND headers ${found})
 endforeach()
 
+if(NOT MIXSPAN_HAS_CUDA) # these include NVIDIA's
+  list(FILTER headers EXCLUDE REGEX "/cuda/(cuda_check|cublaslt)\\.h$")
+endif()
+
 set(sources "")
 foreach(header ${headers})
   set(source ${CMAKE_BINARY_DIR}/header_self_test/${header}.cpp)
