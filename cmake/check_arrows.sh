@@ -52,6 +52,8 @@ tracked_files . '\.(h|cpp|cu|cuh|inc|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep 
     sub_folder = path[1] "/" path[2]
     if (sub_folder in keep && header ~ "^" keep[sub_folder])
       bad(sub_folder " must not include \"" header "\"")
+    if (header ~ /^core\/cuda\/|\.cuh$/ && file !~ /^(core|kernels)\/cuda\// && folder != "tests")
+      bad("\"" header "\" is for core/cuda and kernels/cuda alone")
     if (folder == "parallel" && target[1] == "kernels" && header !~ /^kernels\/(span|tile_ranges)\.h$/)
       bad("from kernels, parallel uses only span.h and tile_ranges.h, not \"" header "\"")
   }

@@ -29,7 +29,8 @@ function(test_program name folder)
   endif()
 endfunction()
 
-# test_program_of(NAME LABEL SOURCES LIBRARIES...): these sources are one GoogleTest program.
+# test_program_of(NAME LABEL SOURCES LIBRARIES...): these sources are one GoogleTest program. CTest's names of its tests
+# begin with TEST_NAMES_BEGIN, where the caller has set that.
 function(test_program_of name label sources)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} mixspan_test_support GTest::gtest_main)
@@ -45,6 +46,6 @@ function(test_program_of name label sources)
   target_compile_options(${name} PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:${optimise};$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-maybe-uninitialized>>")
   add_dependencies(unit_tests ${name})
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${TEST_NAMES_BEGIN}"
                        PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()

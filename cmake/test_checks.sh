@@ -9,7 +9,7 @@ cases=0
 
 fresh_tree() {
   rm -rf "${tree:?}"/*
-  mkdir -p "$tree"/{core,kernels,parallel,layers,data,experiments/run,experiments/cli,tests/core,docs,scripts,cmake}
+  mkdir -p "$tree"/{core,kernels/cuda,parallel,layers,data,experiments/run,experiments/cli,tests/core,docs,scripts,cmake}
   printf '#pragma once\n#include <vector>\nstruct A {\n  int x;\n};\n' >"$tree/core/a.h"
   printf '#include "core/a.h"\nint f(int x) {\n  return x;\n}\n' >"$tree/kernels/a.cpp"
   printf '# Title\n\nSee [this](#title) and `core/a.h`.\n' >"$tree/README.md"
@@ -61,12 +61,18 @@ includes data/b.cpp '<toml++/toml.h>' && catches arrows 'data/b.cpp:2:'
 includes kernels/b.cpp '<oneapi/dnnl/dnnl.h>' && catches arrows 'kernels/b.cpp:2:'
 includes kernels/b.cpp '<cblas.h>' && catches arrows 'kernels/b.cpp:2:'
 includes core/b.cpp '<gtest/gtest.h>' && catches arrows 'core/b.cpp:2:'
+includes kernels/b.cpp '<cuda_runtime.h>' && catches arrows 'kernels/b.cpp:2:'
+includes core/b.cpp '"core/cuda/cuda_check.h"' && catches arrows 'core/b.cpp:2:'
+includes layers/b.cpp '"kernels/cuda/launch.cuh"' && catches arrows 'layers/b.cpp:2:'
+includes kernels/cuda/b.cu '"layers/a.h"' && catches arrows 'kernels/cuda/b.cu:2:'
+includes kernels/cuda/b.cu '<cuda_runtime.h>' && accepts arrows
 includes tests/core/b.cpp '"experiments/cli/a.h"' && accepts arrows
 includes core/h5.cpp '<hdf5.h>' && accepts arrows
 
 # lines COUNT: that many lines of code.
 lines() { for ((i = 0; i < $1; i++)); do echo "  x += $i;"; done; }
 lines 401 >"$tree/core/b.cpp" && catches budgets 'core/b.cpp: 401 lines'
+lines 151 >"$tree/kernels/cuda/b.cuh" && catches budgets 'kernels/cuda/b.cuh: 151 lines'
 lines 151 >"$tree/core/b.h" && catches budgets 'core/b.h: 151 lines'
 { echo 'void far(int x) {' && lines 120 && echo '}'; } >"$tree/core/b.cpp" && catches budgets 'core/b.cpp:1: 122 lines'
 { echo 'namespace a {' && lines 150 && echo '}  // "{" }'; } >"$tree/core/b.cpp" && accepts budgets

@@ -2,6 +2,7 @@
 
 #include "core/build.h"
 #include "core/cpu.h"
+#include "core/device.h"
 #include "core/durable_file.h"
 #include "experiments/cli/commands.h"
 #include "experiments/cost/machine_file.h"
@@ -28,6 +29,21 @@ ExitCode write_machine_file(const Exec& ex, const std::filesystem::path& path) {
   return kFinished;
 }
 
+// What a run with device=cuda would find here.
+void print_devices() {
+  if (const std::string why = why_no_device(); !why.empty()) {
+    fmt::print("no CUDA device: {}\n", why);
+    return;
+  }
+  for (int index = 0; index < device_count(); ++index) {
+    const Device device{DeviceKind::cuda, index};
+    const DeviceInfo info = describe(device);
+    fmt::print("{}: {} ({:.1f} GiB, {} multiprocessors, compute capability {}.{})\n", device.str(),
+               info.name, static_cast<double>(info.memory_bytes) / (1 << 30), info.sm_count,
+               info.major, info.minor);
+  }
+}
+
 }  // namespace
 
 ExitCode info_command(const InfoArgs& a) {
@@ -35,6 +51,8 @@ ExitCode info_command(const InfoArgs& a) {
   const Exec ex = machine.exec();
   fmt::print("mixspan {}\n", kBuildName);
   fmt::print("devices: cpu ({}; {} threads, {})\n", cpu_name(), ex.threads.size(), name_of(ex.isa));
+  fmt::print("built with CUDA: {}\n", kHasCuda ? kCudaVersion : "no");
+  print_devices();
   fmt::print("matrix products: {}\n", kBlas);
   fmt::print("ranks: one; mixspan train takes more as threads (--ranks N) or under mpirun\n");
   if (!a.measure.empty()) return write_machine_file(ex, a.measure);
