@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <optional>
 
 #include "kernels/chunks.h"
@@ -17,10 +18,11 @@ namespace {
 std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 /// How a product is cut: blocks of the packed right operand (columns x depth), and in each of them
-/// items of rows x columns. A function of the sizes alone.
+/// items of rows x columns. A function of the sizes alone, and of whether all of the depth has to
+/// be in one block.
 class Cut {
  public:
-  Cut(std::int64_t M, std::int64_t N, std::int64_t K) : M_(M), N_(N), K_(K) {
+  Cut(std::int64_t M, std::int64_t N, std::int64_t K, bool whole_depth) : M_(M), N_(N), K_(K) {
     if (M == 0 || N == 0) return;
     // Of bf16, two bytes each: a block fits in a share of the third-level cache, and a sum over it
     // is long enough that to load and store c costs nothing.
@@ -28,7 +30,8 @@ class Cut {
     constexpr std::int64_t kFewestDeep = 1024;
     block_cols_ = round_up(chunk_count(N, chunk_count(N, kMostInBlock / kFewestDeep)), kTileCols);
     across_ = chunk_count(N, block_cols_);
-    const std::int64_t most = std::min(kMostDepth, kMostInBlock / block_cols_);
+    const std::int64_t most = whole_depth ? std::max<std::int64_t>(K, 1)
+                                          : std::min(kMostDepth, kMostInBlock / block_cols_);
     const std::int64_t blocks = std::max<std::int64_t>(1, chunk_count(K, most));
     depth_ = std::max<std::int64_t>(2 * kLanes, round_up(chunk_count(K, blocks), 2 * kLanes));
     deep_ = std::max<std::int64_t>(1, chunk_count(K, depth_));
@@ -46,7 +49,8 @@ class Cut {
   /// Blocks come column by column, in each from the first of the depth to the last.
   std::int64_t blocks() const { return across_ * deep_; }
   std::int64_t packed_size() const { return block_cols_ * depth_ / 2; }  // pairs
-  std::int64_t item_packed_size() const { return rows_ * depth_ / 2; }   // pairs
+  std::int64_t item_rows() const { return rows_; }
+  std::int64_t item_packed_size() const { return rows_ * depth_ / 2; }  // pairs
   Range cols(std::int64_t block) const {
     const std::int64_t begin = block / deep_ * block_cols_;
     return {begin, std::min(begin + block_cols_, N_)};
@@ -76,15 +80,23 @@ class Cut {
   std::int64_t across_ = 0, deep_ = 1, block_cols_ = 0, depth_ = 0, rows_ = 1, item_cols_ = 1;
 };
 
-const float* source_at(const Source& s, std::int64_t row, std::int64_t k) {
-  return s.data + (s.by_depth ? k * s.stride + row : row * s.stride + k);
+// The source from row `row` and place `k` on.
+Source from(Source s, std::int64_t row, std::int64_t k) {
+  const std::int64_t at = s.by_depth ? k * s.stride + row : row * s.stride + k;
+  s.data = static_cast<const std::byte*>(s.data) + at * (s.is_bf16 ? 2 : 4);
+  return s;
+}
+
+float* float_at(const Target& t, std::int64_t row, std::int64_t col) {
+  return static_cast<float*>(t.data) + row * t.stride + col;
 }
 
 class Running {
  public:
   Running(const Exec& ex, const Product& product)
       : product_(product),
-        cut_(product.M, product.N, product.K),
+        rounds_(product.c.is_bf16 || product.gelu.is_bf16),
+        cut_(product.M, product.N, product.K, rounds_),
         kernels_(kernels(ex.isa)),
         ops_(simd::row_ops(ex.isa)) {
     if (blocks() == 0) return;
@@ -92,6 +104,11 @@ class Running {
     left_size_ = round_up(cut_.item_packed_size(), 16);
     left_ = ex.scratch.allocate("packed left operands", {ex.threads.size(), left_size_}, DType::i32)
                 .raw();
+    if (!rounds_) return;
+    sums_ =
+        ex.scratch
+            .allocate("sums to be rounded", {ex.threads.size(), cut_.item_rows() + 1, kTileCols})
+            .data<float>();
   }
 
   std::int64_t blocks() const { return cut_.blocks(); }
@@ -107,14 +124,8 @@ class Running {
     const std::int64_t step = round_up(cols.size(), kLanes);
     for (std::int64_t v = 0; v < step; v += kLanes) {
       std::uint32_t* to = right(block, panel, 0, 0) + v;
-      kernels_.pack({to,
-                     to + kTileRows,
-                     step,
-                     {source_at(product_.b, cols.begin + v, depth.begin), product_.b.stride,
-                      product_.b.by_depth},
-                     std::min<std::int64_t>(cols.size() - v, kLanes),
-                     depth.size(),
-                     nullptr});
+      kernels_.pack({to, to + kTileRows, step, from(product_.b, cols.begin + v, depth.begin),
+                     std::min<std::int64_t>(cols.size() - v, kLanes), depth.size(), nullptr});
     }
   }
 
@@ -133,18 +144,48 @@ class Running {
       for (std::int64_t p = 0; p < pieces; ++p) {
         const Range piece{p * length, std::min((p + 1) * length, pairs)};
         sum_column(block, item.rows, {col, col + cols}, piece, left, pairs,
-                   right(block, panel, piece.begin, round_up(cols, kLanes)));
+                   right(block, panel, piece.begin, round_up(cols, kLanes)),
+                   sums_of(worker, item.rows, col));
       }
-      if (product_.gelu == nullptr || !cut_.last_of_depth(block)) continue;
-      for (std::int64_t r = item.rows.begin; r < item.rows.end; ++r) {
-        ops_.gelu(product_.gelu + r * product_.gelu_stride + col,
-                  product_.c + r * product_.c_stride + col, cols);
-      }
+      if (cut_.last_of_depth(block)) finish_column(worker, item.rows, col, cols);
     }
   }
 
  private:
   static constexpr std::int64_t kPiecePairs = 256;
+
+  // Where a column's sums are taken: in c, or in the worker's memory where they are still to be
+  // rounded.
+  Target sums_of(int worker, Range rows, std::int64_t col) const {
+    if (!rounds_) return {float_at(product_.c, rows.begin, col), product_.c.stride};
+    return {sums_ + worker * (cut_.item_rows() + 1) * kTileCols, kTileCols};
+  }
+
+  // What becomes of sums that are complete.
+  void finish_column(int worker, Range rows, std::int64_t col, std::int64_t cols) const {
+    const Target& gelu = product_.gelu;
+    if (!rounds_ && gelu.data == nullptr) return;
+    const Target sums = sums_of(worker, rows, col);
+    float* const activated = rounds_ ? float_at(sums, cut_.item_rows(), 0) : nullptr;
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      const float* sum = float_at(sums, r - rows.begin, 0);
+      if (gelu.data != nullptr) {
+        float* to = gelu.is_bf16 ? activated : float_at(gelu, r, col);
+        ops_.gelu(to, sum, cols);
+        if (gelu.is_bf16) put(gelu, r, col, to, cols);
+      }
+      if (rounds_ && product_.c.data != gelu.data) put(product_.c, r, col, sum, cols);
+    }
+  }
+
+  void put(const Target& t, std::int64_t row, std::int64_t col, const float* x,
+           std::int64_t n) const {
+    if (!t.is_bf16) {
+      std::copy_n(x, n, float_at(t, row, col));
+    } else {
+      kernels_.round(static_cast<std::uint16_t*>(t.data) + row * t.stride + col, x, n);
+    }
+  }
 
   // Pair `pair` of a panel of the block, whose rows of pairs are `step` long.
   std::uint32_t* right(std::int64_t block, std::int64_t panel, std::int64_t pair,
@@ -160,19 +201,15 @@ class Running {
     const bool sums = product_.a_sums != nullptr && item.cols.begin == 0;
     for (std::int64_t r = item.rows.begin; r < item.rows.end; r += kPackRows) {
       std::uint32_t* to = left + (r - item.rows.begin) * pairs;
-      kernels_.pack(
-          {to,
-           to + kTileRows * pairs,
-           kTileRows,
-           {source_at(product_.a, r, depth.begin), product_.a.stride, product_.a.by_depth},
-           std::min<std::int64_t>(kPackRows, item.rows.end - r),
-           depth.size(),
-           sums ? product_.a_sums + r : nullptr});
+      kernels_.pack({to, to + kTileRows * pairs, kTileRows, from(product_.a, r, depth.begin),
+                     std::min<std::int64_t>(kPackRows, item.rows.end - r), depth.size(),
+                     sums ? product_.a_sums + r : nullptr});
     }
   }
 
   void sum_column(std::int64_t block, Range rows, Range cols, Range piece,
-                  const std::uint32_t* left, std::int64_t pairs, const std::uint32_t* right) const {
+                  const std::uint32_t* left, std::int64_t pairs, const std::uint32_t* right,
+                  Target sums) const {
     const bool first = piece.begin == 0 && cut_.first_of_depth(block);
     const bool last = piece.end == pairs && cut_.last_of_depth(block);
     for (std::int64_t r = rows.begin; r < rows.end; r += kTileRows) {
@@ -182,8 +219,8 @@ class Running {
       job.pairs = piece.size();
       job.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, rows.end - r));
       job.cols = static_cast<int>(cols.size());
-      job.c = product_.c + r * product_.c_stride + cols.begin;
-      job.c_stride = product_.c_stride;
+      job.c = float_at(sums, r - rows.begin, 0);
+      job.c_stride = sums.stride;
       if (!first) {
         job.start = job.c;
         job.start_stride = job.c_stride;
@@ -197,10 +234,12 @@ class Running {
   }
 
   const Product& product_;
+  bool rounds_;
   Cut cut_;
   const Kernels& kernels_;
   const simd::RowOps& ops_;
   void *right_ = nullptr, *left_ = nullptr;
+  float* sums_ = nullptr;
   std::int64_t left_size_ = 0;
 };
 

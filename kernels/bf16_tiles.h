@@ -19,17 +19,19 @@ inline constexpr int kTileCols = 3 * kLanes;     // 24 vectors of sums, of 32 re
 inline constexpr int kPackRows = 2 * kTileRows;  // packed at a time; also kLanes
 static_assert(kPackRows == kLanes);
 
-/// `rows` x `depth` fp32 numbers: (r, k) at data[r * stride + k], or at data[k * stride + r] where
-/// `by_depth`.
+/// `rows` x `depth` numbers, fp32 or bf16: (r, k) at data[r * stride + k], or at data[k * stride +
+/// r] where `by_depth`.
 struct Source {
-  const float* data;
+  const void* data;
   std::int64_t stride;
   bool by_depth;
+  bool is_bf16 = false;
 };
 
-/// Rounds up to 16 rows of a source to bf16. Pair p of row r goes to low[p * step + r] for r < 8
-/// and to high[p * step + r - 8] for the others; zeros in rows and places that the source lacks.
-/// Where `sums` is given, by_depth only, adds to sums[r] the row's numbers as they are.
+/// Rounds up to 16 rows of a source to bf16, those of bf16 as they are. Pair p of row r goes to
+/// low[p * step + r] for r < 8 and to high[p * step + r - 8] for the others; zeros in rows and
+/// places that the source lacks. Where `sums` is given, by_depth only, adds to sums[r] the row's
+/// numbers as they are.
 struct PackJob {
   std::uint32_t *low, *high;
   std::int64_t step;
@@ -54,6 +56,9 @@ struct TileJob {
 struct Kernels {
   void (*pack)(const PackJob&);
   void (*tile)(const TileJob&);
+  /// y = x, rounded as a source is. What is NaN stays one.
+  void (*round)(std::uint16_t* y, const float* x, std::int64_t n);
+  void (*widen)(float* y, const std::uint16_t* x, std::int64_t n);
 };
 
 /// The instructions' version where `isa` is avx512 and the processor has them.

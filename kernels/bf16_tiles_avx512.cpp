@@ -25,30 +25,56 @@ inline void store_halves(const PackJob& job, std::int64_t pair, __m512i pairs) {
                       _mm512_extracti64x4_epi64(pairs, 1));
 }
 
-// Rows lie beside each other: a pair is two numbers of neighbouring lines.
-void pack_by_depth(const PackJob& job) {
-  // Word 2 i is lane i of the first line, word 2 i + 1 lane i of the second.
-  alignas(64) static constexpr std::uint16_t kInterleave[32] = {
+// Word 2 i of the result is lane i of the first line, word 2 i + 1 lane i of the second.
+inline __m512i in_turn(__m512i lines) {
+  alignas(64) static constexpr std::uint16_t kInTurn[32] = {
       0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i order = _mm512_load_si512(kInterleave);
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kInTurn), lines);
+}
+
+inline __m512 widened(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+// Up to 16 numbers of a line of a source, as they are and as fp32.
+struct Floats {
+  using Line = __m512;
+  static Line load(const void* data, std::int64_t at, __mmask16 rows) {
+    return _mm512_maskz_loadu_ps(rows, static_cast<const float*>(data) + at);
+  }
+  static Line zeros() { return _mm512_setzero_ps(); }
+  static __m512 value(Line line) { return line; }
+  static __m512i joined(Line first, Line second) { return rounded(first, second); }
+};
+struct Halves {
+  using Line = __m256i;
+  static Line load(const void* data, std::int64_t at, __mmask16 rows) {
+    return _mm256_maskz_loadu_epi16(rows, static_cast<const std::uint16_t*>(data) + at);
+  }
+  static Line zeros() { return _mm256_setzero_si256(); }
+  static __m512 value(Line line) { return widened(line); }
+  static __m512i joined(Line first, Line second) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+  }
+};
+
+// Rows lie beside each other: a pair is two numbers of neighbouring lines.
+template <class Numbers, bool kSums>
+void pack_by_depth(const PackJob& job) {
   const __mmask16 rows = first_lanes(job.rows);
-  const float* from = job.from.data;
-  __m512 sum = _mm512_setzero_ps();
-  if (job.sums != nullptr) sum = _mm512_maskz_loadu_ps(rows, job.sums);
-  std::int64_t k = 0;
-  for (; k + 2 <= job.depth; k += 2, from += 2 * job.from.stride) {
-    const __m512 first = _mm512_maskz_loadu_ps(rows, from);
-    const __m512 second = _mm512_maskz_loadu_ps(rows, from + job.from.stride);
-    sum = _mm512_add_ps(_mm512_add_ps(sum, first), second);
-    store_halves(job, k / 2, _mm512_permutexvar_epi16(order, rounded(first, second)));
+  const std::int64_t stride = job.from.stride;
+  __m512 sum = kSums ? _mm512_maskz_loadu_ps(rows, job.sums) : _mm512_setzero_ps();
+  for (std::int64_t k = 0; k < job.depth; k += 2) {
+    const auto first = Numbers::load(job.from.data, k * stride, rows);
+    auto second = Numbers::zeros();
+    if (k + 1 < job.depth) second = Numbers::load(job.from.data, (k + 1) * stride, rows);
+    if (kSums) {
+      sum = _mm512_add_ps(_mm512_add_ps(sum, Numbers::value(first)), Numbers::value(second));
+    }
+    store_halves(job, k / 2, in_turn(Numbers::joined(first, second)));
   }
-  if (k < job.depth) {
-    const __m512 last = _mm512_maskz_loadu_ps(rows, from);
-    sum = _mm512_add_ps(sum, last);
-    store_halves(job, k / 2, _mm512_permutexvar_epi16(order, rounded(last, _mm512_setzero_ps())));
-  }
-  if (job.sums != nullptr) _mm512_mask_storeu_ps(job.sums, rows, sum);
+  if (kSums) _mm512_mask_storeu_ps(job.sums, rows, sum);
 }
 
 // Lane j of x[i] becomes lane i of x[j].
@@ -83,17 +109,25 @@ inline void transpose(__m512i (&x)[16]) {
   }
 }
 
+// Up to 32 numbers that follow each other, as bf16.
+inline __m512i row_pairs(const Source& from, std::int64_t at, std::int64_t count) {
+  if (from.is_bf16) {
+    const auto mask = static_cast<__mmask32>(count >= 32 ? ~0u : (1u << count) - 1u);
+    return _mm512_maskz_loadu_epi16(mask, static_cast<const std::uint16_t*>(from.data) + at);
+  }
+  const float* p = static_cast<const float*>(from.data) + at;
+  return rounded(_mm512_maskz_loadu_ps(first_lanes(count), p),
+                 _mm512_maskz_loadu_ps(first_lanes(count - kLanes), p + kLanes));
+}
+
 // A row's numbers lie beside each other: sixteen pairs of each row make a square to be transposed.
 void pack_by_row(const PackJob& job) {
   for (std::int64_t k = 0; k < job.depth; k += 2 * kLanes) {
     const std::int64_t left = job.depth - k;
-    const __mmask16 first = first_lanes(left), second = first_lanes(left - kLanes);
     __m512i pairs[kPackRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kPackRows; ++r) {
-      const float* from = job.from.data + r * job.from.stride + k;
-      pairs[r] = r < job.rows ? rounded(_mm512_maskz_loadu_ps(first, from),
-                                        _mm512_maskz_loadu_ps(second, from + kLanes))
+      pairs[r] = r < job.rows ? row_pairs(job.from, r * job.from.stride + k, left)
                               : _mm512_setzero_si512();
     }
     transpose(pairs);
@@ -107,7 +141,15 @@ void pack_by_row(const PackJob& job) {
   }
 }
 
-void pack(const PackJob& job) { job.from.by_depth ? pack_by_depth(job) : pack_by_row(job); }
+void pack(const PackJob& job) {
+  if (!job.from.by_depth) return pack_by_row(job);
+  const bool sums = job.sums != nullptr;
+  if (job.from.is_bf16) {
+    sums ? pack_by_depth<Halves, true>(job) : pack_by_depth<Halves, false>(job);
+  } else {
+    sums ? pack_by_depth<Floats, true>(job) : pack_by_depth<Floats, false>(job);
+  }
+}
 
 inline void fetch(const float* p) { __builtin_prefetch(p, 0, 3); }
 inline void fetch_to_write(const float* p) { __builtin_prefetch(p, 1, 3); }
@@ -181,7 +223,21 @@ void tile(const TileJob& job) {
   }
 }
 
-constexpr Kernels kKernels{pack, tile};
+void round(std::uint16_t* y, const float* x, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 lanes = first_lanes(n - i);
+    const __m256bh halves = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, x + i));
+    _mm256_mask_storeu_epi16(y + i, lanes, reinterpret_cast<__m256i>(halves));
+  }
+}
+void widen(float* y, const std::uint16_t* x, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 lanes = first_lanes(n - i);
+    _mm512_mask_storeu_ps(y + i, lanes, widened(_mm256_maskz_loadu_epi16(lanes, x + i)));
+  }
+}
+
+constexpr Kernels kKernels{pack, tile, round, widen};
 
 }  // namespace
 

@@ -17,7 +17,7 @@ float flushed(float x) {
 std::uint32_t rounded(float x) { return bf16(flushed(x)).bits; }
 
 float half(std::uint32_t pair, bool high) {
-  return std::bit_cast<float>(high ? pair & 0xffff0000u : pair << 16);
+  return flushed(std::bit_cast<float>(high ? pair & 0xffff0000u : pair << 16));
 }
 
 // fma, because a product of two bf16 fits in fp32 unless it is too small or too large.
@@ -26,21 +26,29 @@ float add_pair(float sum, std::uint32_t a, std::uint32_t b) {
   return sum;
 }
 
-float number(const PackJob& job, std::int64_t r, std::int64_t k) {
-  if (r >= job.rows || k >= job.depth) return 0.0f;
-  return job.from.data[job.from.by_depth ? k * job.from.stride + r : r * job.from.stride + k];
+// The bits of a source's number, and its value.
+std::uint32_t bits_of(const PackJob& job, std::int64_t r, std::int64_t k, float* value) {
+  *value = 0;
+  if (r >= job.rows || k >= job.depth) return 0;
+  const Source& s = job.from;
+  const std::int64_t at = s.by_depth ? k * s.stride + r : r * s.stride + k;
+  if (s.is_bf16) {
+    const std::uint32_t bits = static_cast<const std::uint16_t*>(s.data)[at];
+    *value = std::bit_cast<float>(bits << 16);
+    return bits;
+  }
+  *value = static_cast<const float*>(s.data)[at];
+  return rounded(*value);
 }
 
 void pack(const PackJob& job) {
   for (std::int64_t k = 0; k < job.depth; k += 2) {
     for (std::int64_t r = 0; r < kPackRows; ++r) {
       std::uint32_t* to = r < kTileRows ? job.low + r : job.high + r - kTileRows;
-      to[k / 2 * job.step] = rounded(number(job, r, k)) | rounded(number(job, r, k + 1)) << 16;
+      float first = 0, second = 0;
+      to[k / 2 * job.step] = bits_of(job, r, k, &first) | bits_of(job, r, k + 1, &second) << 16;
+      if (job.sums != nullptr && r < job.rows) job.sums[r] = job.sums[r] + first + second;
     }
-  }
-  if (job.sums == nullptr) return;
-  for (std::int64_t k = 0; k < job.depth; ++k) {
-    for (std::int64_t r = 0; r < job.rows; ++r) job.sums[r] += number(job, r, k);
   }
 }
 
@@ -59,7 +67,16 @@ void tile(const TileJob& job) {
   }
 }
 
-constexpr Kernels kKernels{pack, tile};
+void round(std::uint16_t* y, const float* x, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<std::uint16_t>(rounded(x[i]));
+}
+void widen(float* y, const std::uint16_t* x, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    y[i] = std::bit_cast<float>(static_cast<std::uint32_t>(x[i]) << 16);
+  }
+}
+
+constexpr Kernels kKernels{pack, tile, round, widen};
 
 }  // namespace
 

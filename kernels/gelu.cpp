@@ -1,9 +1,34 @@
 #include "kernels/gelu.h"
 
+#include "kernels/bf16_tiles.h"
 #include "kernels/chunks.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
+
+namespace {
+
+// Numbers stored as bf16 pass through a little fp32 memory on their way.
+constexpr std::int64_t kPiece = 1024;
+
+template <class Body>
+void for_each_piece(const Exec& exec, std::int64_t n, Body&& body) {
+  for_each_chunk(exec.threads, n, kChunk, [&](std::int64_t begin, std::int64_t end, auto) {
+    for (std::int64_t at = begin; at < end; at += kPiece) body(at, std::min(kPiece, end - at));
+  });
+}
+
+bool stored_as_bf16(std::string_view name, const ConstView& y, const ConstView& x) {
+  check_dtype(name, x, y.dtype());
+  return x.dtype() == DType::bf16;
+}
+
+std::uint16_t* halves(const View& x) { return static_cast<std::uint16_t*>(x.raw()); }
+const std::uint16_t* halves(const ConstView& x) {
+  return static_cast<const std::uint16_t*>(x.raw());
+}
+
+}  // namespace
 
 void gelu_forward(const Exec& exec, View y, ConstView x) {
   if (exec.oracle) return oracle::gelu_forward(y, x);
@@ -11,6 +36,15 @@ void gelu_forward(const Exec& exec, View y, ConstView x) {
   check_contiguous("gelu_forward: y", y);
   check_contiguous("gelu_forward: x", x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
+  if (stored_as_bf16("gelu_forward: x", y, x)) {
+    const bf16_product::Kernels& kernels = bf16_product::kernels(exec.isa);
+    return for_each_piece(exec, x.size(), [&](std::int64_t at, std::int64_t n) {
+      alignas(64) float piece[kPiece];
+      kernels.widen(piece, halves(x) + at, n);
+      ops.gelu(piece, piece, n);
+      kernels.round(halves(y) + at, piece, n);
+    });
+  }
   float* out = y.data<float>();
   const float* in = x.data<float>();
   for_each_chunk(exec.threads, x.size(), kChunk, [&](std::int64_t begin, std::int64_t end, auto) {
@@ -26,6 +60,17 @@ void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x) {
   check_contiguous("gelu_backward: dy", dy);
   check_contiguous("gelu_backward: x", x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
+  check_dtype("gelu_backward: dy", dy, dx.dtype());
+  if (stored_as_bf16("gelu_backward: x", dx, x)) {
+    const bf16_product::Kernels& kernels = bf16_product::kernels(exec.isa);
+    return for_each_piece(exec, x.size(), [&](std::int64_t at, std::int64_t n) {
+      alignas(64) float piece[kPiece], slope_at[kPiece];
+      kernels.widen(piece, halves(dy) + at, n);
+      kernels.widen(slope_at, halves(x) + at, n);
+      ops.gelu_backward(piece, piece, slope_at, n);
+      kernels.round(halves(dx) + at, piece, n);
+    });
+  }
   float* out = dx.data<float>();
   const float* upstream = dy.data<float>();
   const float* in = x.data<float>();

@@ -1,6 +1,6 @@
 // Matrix products, with the epilogues that save a pass over memory. Where Exec::precision is bf16
 // the two operands of each product are rounded to bf16 first (kernels/bf16_tiles.h says exactly
-// what is summed); what is added to a product, and what comes out, is fp32 all the same.
+// what is summed); what is added to a product is fp32 all the same.
 #pragma once
 
 #include "core/exec.h"
@@ -11,9 +11,10 @@ namespace mixspan {
 enum class Transpose { no, yes };
 enum class Accumulate { overwrite, add };
 
-/// On a CPU all views are f32. On a device they are all f32 (multiplied in full fp32, never in
-/// TF32) or all bf16, but for dw and dbias, which are f32 always, and c, which may be; sums are
-/// fp32 and rounded once. The rows of any view may be strided.
+/// On a CPU all views are f32; where Exec::precision is bf16, operands and what is only overwritten
+/// may each be bf16 instead. On a device they are all f32 (multiplied in full fp32, never in TF32)
+/// or all bf16, but for dw and dbias, which are f32 always, and c, which may be; sums are fp32 and
+/// rounded once. The rows of any view may be strided.
 
 /// c(M, N) = op(a)(M, K) op(b)(K, N), or c += with Accumulate::add.
 /// The sum over K of one element is taken in an order that depends on the shapes alone, so the bits

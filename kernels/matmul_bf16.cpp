@@ -8,8 +8,25 @@ namespace mixspan::bf16_product {
 
 namespace {
 
-Source rows_of(const ConstView& x) { return {x.data<float>(), x.stride(0), false}; }
-Source columns_of(const ConstView& x) { return {x.data<float>(), x.stride(0), true}; }
+bool is_bf16(const ConstView& x) { return x.dtype() == DType::bf16; }
+
+void check_numbers(const ConstView& x) {
+  check(is_bf16(x) || x.dtype() == DType::f32,
+        "a product of numbers of type {}; wanted f32 or bf16", name_of(x.dtype()));
+}
+
+Source rows_of(const ConstView& x) {
+  check_numbers(x);
+  return {x.raw(), x.stride(0), false, is_bf16(x)};
+}
+Source columns_of(const ConstView& x) {
+  check_numbers(x);
+  return {x.raw(), x.stride(0), true, is_bf16(x)};
+}
+Target target_of(const View& x) {
+  check_numbers(x);
+  return {x.raw(), x.stride(0), is_bf16(x)};
+}
 
 void start_with(Product& product, const ConstView& start) {
   if (start.empty()) return;
@@ -24,8 +41,7 @@ Product product_of(const View& c, Source a, Source b, std::int64_t K) {
   product.K = K;
   product.a = a;
   product.b = b;
-  product.c = c.data<float>();
-  product.c_stride = c.stride(0);
+  product.c = target_of(c);
   return product;
 }
 
@@ -58,8 +74,7 @@ void linear_forward(const Exec& ex, View y, ConstView x, ConstView w, ConstView 
 void linear_gelu_forward(const Exec& ex, View y, View pre, ConstView x, ConstView w,
                          ConstView bias) {
   Product product = linear(pre.empty() ? y : pre, x, w, bias);
-  product.gelu = y.data<float>();
-  product.gelu_stride = y.stride(0);
+  product.gelu = target_of(y);
   run_one(ex, product);
 }
 

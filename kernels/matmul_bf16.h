@@ -1,4 +1,6 @@
 // The products of matmul.h with operands rounded to bf16; shapes are already checked there.
+// Operands and results may also be stored as bf16, but for what sums begin with: c that is added
+// to, dw, dbias, bias, start.
 #pragma once
 
 #include "kernels/matmul.h"

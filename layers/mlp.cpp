@@ -5,6 +5,16 @@
 
 namespace mixspan {
 
+namespace {
+
+// What lies between the two matrices is read by products and by GELU alone: where products round
+// to bf16, no more than that is kept of it.
+DType inner_dtype(const Exec& ex) {
+  return ex.precision == Precision::bf16 && !ex.oracle ? DType::bf16 : DType::f32;
+}
+
+}  // namespace
+
 Mlp::Mlp(const std::string& prefix, LayerPlace place, std::int64_t C, std::int64_t F,
          double init_std, double proj_std, ParamList& list)
     : place_(place) {
@@ -20,8 +30,8 @@ void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstVie
                   std::int64_t R, Saved& saved) const {
   const TensorParallel& tp = place_.parallel->tp;
   const Shape inner{R, p.weight(fc_bias_).size()};
-  const View pre = saved.make(ex, "mlp pre", inner);
-  const View act = saved.make(ex, "mlp act", inner, Rebuild::cheap);
+  const View pre = saved.make_as(ex, "mlp pre", inner, inner_dtype(ex));
+  const View act = saved.make_as(ex, "mlp act", inner, inner_dtype(ex), Rebuild::cheap);
   const Arena::Scope scope(ex.scratch);
   linear_gelu_forward(ex, act, pre, tp.gather(ex, {"mlp in", place_.layer}, x, R),
                       p.weight(fc_weight_), p.weight(fc_bias_));
@@ -34,7 +44,7 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
   const Arena::Scope scope(ex.scratch);
   const TensorParallel& tp = place_.parallel->tp;
   const View pre = saved.get("mlp pre");
-  const View d_inner = ex.scratch.allocate("d mlp", pre.shape());
+  const View d_inner = ex.scratch.allocate("d mlp", pre.shape(), pre.dtype());
   const ConstView all_dy = tp.gather(ex, {"d mlp out", place_.layer}, dy, R);
   linear_gelu_input_gradient(ex, d_inner, all_dy, p.weight(proj_weight_), pre);
   // Nothing reads `pre` after that, so what its GELU was takes its place and no memory of its own.

@@ -28,9 +28,13 @@ class Saved {
 
   /// Memory for a result. Not zeroed.
   View make(const Exec& ex, std::string_view name, Shape shape, Rebuild cost = Rebuild::dear) {
+    return make_as(ex, name, shape, DType::f32, cost);
+  }
+  View make_as(const Exec& ex, std::string_view name, Shape shape, DType dtype,
+               Rebuild cost = Rebuild::dear) {
     const bool keep =
         policy_ == Recompute::none || (policy_ == Recompute::selective && cost == Rebuild::dear);
-    const View v = (keep ? *arena_ : ex.scratch).allocate(name, shape);
+    const View v = (keep ? *arena_ : ex.scratch).allocate(name, shape, dtype);
     if (keep) kept_.emplace_back(name, v);
     return v;
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/adamw.h"
+#include "kernels/bf16_tiles.h"
 #include "kernels/chunks.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -67,6 +68,28 @@ Tensor random(Shape shape, double scale) {
         static_cast<float>(scale * (static_cast<double>(state) / 2147483648.0 - 1));
   }
   return t;
+}
+
+// FLOP/s of the sums of one tile after the other, operands in the first-level cache: what products
+// of bf16 would reach if nothing had to be packed, read or written.
+double tile_rate(const Exec& exec) {
+  constexpr std::int64_t kPairs = 128, kTiles = 2000;
+  const bf16_product::Kernels& kernels = bf16_product::kernels(exec.isa);
+  const std::vector<std::uint32_t> a(kPairs * bf16_product::kTileRows, 0x3c103c00);
+  const std::vector<std::uint32_t> b(kPairs * bf16_product::kTileCols, 0x3c203c10);
+  std::vector<Case> cases(1);
+  cases[0].run = [&] {
+    exec.threads.for_each(exec.threads.size(), [&](std::int64_t, int) {
+      float c[bf16_product::kTileRows * bf16_product::kTileCols];
+      for (std::int64_t i = 0; i < kTiles; ++i) {
+        kernels.tile({a.data(), b.data(), kPairs, bf16_product::kTileRows, bf16_product::kTileCols,
+                      c, bf16_product::kTileCols, nullptr, 0, nullptr});
+      }
+    });
+  };
+  measure(exec, cases);
+  const double work = 4.0 * kPairs * kTiles * bf16_product::kTileRows * bf16_product::kTileCols;
+  return work * exec.threads.size() / cases[0].seconds;
 }
 
 struct Matrices {
@@ -126,6 +149,11 @@ double report_matmuls(const Exec& exec, Matrices& m) {
   fmt::print(
       "peak of large products {:.1f} GFLOP/s on {} threads (measure_sgemm_peak says {:.1f})\n\n",
       peak / 1e9, exec.threads.size(), measured / 1e9);
+  if (exec.precision == Precision::bf16) {
+    const double tile = tile_rate(exec);
+    fmt::print("tiles alone {:.1f} GFLOP/s, so large products are at {:.1f} %\n\n", tile / 1e9,
+               100 * peak / tile);
+  }
   fmt::print("{:<44} {:>9} {:>8} {:>7}\n", "matrix product", "GFLOP/s", "ms", "% peak");
   double work = 0, seconds = 0;
   for (const Case& k : cases) {

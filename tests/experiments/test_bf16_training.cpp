@@ -76,6 +76,15 @@ TEST_F(Bf16Training, SlowFollowsTheLossesOfFp32WithinTheNoiseOfSeeds) {
   EXPECT_NE(fp32, bf16);
 }
 
+TEST_F(Bf16Training, KeepsLess) {
+  Fixture fp32(small_run("fp32")), bf16(small_run("bf16"));
+  fp32.losses(0, 1);
+  bf16.losses(0, 1);
+  // A layer keeps nine times the hidden state, four of it inside the MLP, and is given one more.
+  EXPECT_LT(static_cast<double>(bf16.trainer.activations().high_water_bytes()),
+            0.85 * static_cast<double>(fp32.trainer.activations().high_water_bytes()));
+}
+
 TEST_F(Bf16Training, RepeatsBitForBitOnAnyNumberOfThreads) {
   const std::vector<double> want = Fixture(small_run("bf16"), 1).losses(0, 5);
   for (const int threads : {2, 3}) {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/bf16_tiles.h"
+#include "kernels/gelu.h"
 #include "kernels/matmul.h"
 #include "tests/kernels/dense_support.h"
 #include "tests/support/close.h"
@@ -288,6 +288,84 @@ TEST(Bf16Matmul, RoundsOperandsToNearestEven) {
       EXPECT_EQ(c.data<float>()[0], want[i]) << i << " " << name_of(isa);
     }
   }
+}
+
+Tensor halves_of(const Tensor& t) {
+  Tensor h(t.shape(), DType::bf16);
+  for (std::int64_t i = 0; i < t.size(); ++i) h.data<bf16>()[i] = bf16(t.data<float>()[i]);
+  return h;
+}
+Tensor poisoned_halves(Shape shape) { return poisoned_tensor(shape, DType::bf16); }
+
+// Operands stored as bf16 give what their fp32 selves give, and results stored as bf16 are the fp32
+// ones, rounded once. A depth of 4200 is cut into blocks where results are fp32, so its sums
+// differ.
+TEST(Bf16Storage, IsARoundingOfWhatFp32StorageGives) {
+  TestExec test(2);
+  for (const Isa isa : {Isa::portable, best_isa()}) {
+    const Exec exec = in_bf16(test, isa);
+    for (const Sizes s : {Sizes{1, 1, 1}, Sizes{65, 129, 63}, Sizes{200, 17, 514}}) {
+      const Tensor x = bf16_tensor({s.M, s.K}, 1), w = random_tensor({s.N, s.K}, 2, 0.1);
+      const Tensor dy = bf16_tensor({s.M, s.N}, 4), bias = random_tensor({s.N}, 3);
+      const Tensor x_half = halves_of(x), dy_half = halves_of(dy);
+      Tensor y({s.M, s.N}), pre({s.M, s.N}), dx({s.M, s.K}), dw({s.N, s.K}), dbias({s.N});
+      Tensor y_half = poisoned_halves(y.shape()), pre_half = poisoned_halves(y.shape());
+      Tensor dx_half = poisoned_halves(dx.shape()), dw2({s.N, s.K}), dbias2({s.N});
+      const std::string size = fmt::format("{} {} {} {}", s.M, s.N, s.K, name_of(isa));
+
+      linear_gelu_forward(exec, y, pre, x, w, bias);
+      linear_gelu_forward(exec, y_half, pre_half, x_half, w, bias);
+      EXPECT_EQ(bits_differ(y_half, halves_of(y)), "") << size;
+      EXPECT_EQ(bits_differ(pre_half, halves_of(pre)), "") << size;
+      Tensor alone = poisoned_halves(y.shape());
+      linear_gelu_forward(exec, alone, {}, x_half, w, bias);
+      EXPECT_EQ(bits_differ(alone, y_half), "") << size;
+
+      linear_backward(exec, dx, dw, dbias, dy, x, w);
+      linear_backward(exec, dx_half, dw2, dbias2, dy_half, x_half, w);
+      EXPECT_EQ(bits_differ(dx_half, halves_of(dx)), "") << size;
+      EXPECT_EQ(bits_differ(dw2, dw), "") << size;
+      EXPECT_EQ(bits_differ(dbias2, dbias), "") << size;
+
+      Tensor product({s.M, s.K}), product_half = poisoned_halves({s.M, s.K});
+      matmul(exec, product, Transpose::no, dy, Transpose::no, w);
+      matmul(exec, product_half, Transpose::no, dy_half, Transpose::no, w);
+      EXPECT_EQ(bits_differ(product_half, halves_of(product)), "") << size;
+    }
+  }
+}
+
+TEST(Bf16Storage, SumsOfAnyDepthAreRoundedOnce) {
+  TestExec test(2);
+  constexpr std::int64_t M = 9, N = 1000, K = 5000;
+  const Tensor a = bf16_tensor({M, K}, 1), b = bf16_tensor({N, K}, 2);
+  Tensor got = poisoned_halves({M, N}), want({M, N}, DType::f64);
+  matmul(in_bf16(test), got, Transpose::no, halves_of(a), Transpose::yes, halves_of(b));
+  oracle::matmul(want, Transpose::no, a, Transpose::yes, b, Accumulate::overwrite);
+  EXPECT_EQ(differs(got, want, test::kBf16Rounding), "");
+}
+
+TEST(Bf16Storage, OfGelu) {
+  TestExec test(2);
+  for (const Isa isa : {Isa::portable, best_isa()}) {
+    const Exec exec = in_bf16(test, isa);
+    for (const std::int64_t n : {1, 15, 16, 1000, 40000}) {
+      const Tensor x = bf16_tensor({n}, 1, 3), dy = bf16_tensor({n}, 2);
+      Tensor y({n}), dx({n}), in_place = halves_of(x), d_in_place = halves_of(dy);
+      gelu_forward(exec, y, x);
+      gelu_backward(exec, dx, dy, x);
+      gelu_backward(exec, d_in_place, d_in_place, in_place);
+      gelu_forward(exec, in_place, in_place);
+      EXPECT_EQ(bits_differ(in_place, halves_of(y)), "") << n;
+      EXPECT_EQ(bits_differ(d_in_place, halves_of(dx)), "") << n;
+    }
+  }
+}
+
+TEST(Bf16Storage, IsNoMatterForProductsOfFp32) {
+  TestExec test(1);
+  Tensor c({2, 2}), half = halves_of(Tensor({2, 2}));
+  EXPECT_THROW(matmul(test, c, Transpose::no, half, Transpose::no, half), Error);
 }
 
 }  // namespace

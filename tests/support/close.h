@@ -21,8 +21,10 @@ inline constexpr Tolerance kReduction{2e-6, 1e-5};
 inline constexpr Tolerance kAttentionForward{2e-6, 1e-5};
 /// Attention backward: five products, and dS = P(dP - D) cancels.
 inline constexpr Tolerance kAttentionBackward{1e-5, 5e-5};
-/// Products of bf16 operands: each of them is off by up to 2^-9 of itself.
+/// Products of bf16 operands: each of them is off by up to 2^-8 of itself.
 inline constexpr Tolerance kBf16{1e-2, 5e-2};
+/// One rounding to bf16: at most 2^-8 of each number.
+inline constexpr Tolerance kBf16Rounding{3e-3, 4e-3};
 /// A whole model against another implementation in fp32 (the issue's own bound: 1e-5).
 inline constexpr Tolerance kModel{1e-5, 1e-4};
 /// An oracle's gradient in fp64 against central differences in fp64 (step 1e-5).
