@@ -1,7 +1,8 @@
 #!/bin/bash
 # What ptxas said of every kernel when the library was built: no kernel spills registers, no wgmma is serialised, and
-# none uses more registers than registers.txt has for it (by more than 8, one step of the allocation). Exits 77 where
-# the build has no CUDA. Counts of another nvcc than the one that made the list are not compared.
+# none uses more registers than registers.txt has for it (by more than 8, one step of the allocation). Kernels that
+# are not recorded yet are counted, and fail only where they spill. Exits 77 where the build has no CUDA. Counts of
+# another nvcc than the one that made the list are not compared.
 #   tests/cuda/check_registers.sh BUILD_FOLDER [--update]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -63,9 +64,13 @@ elif grep -q "^# Registers of each kernel by nvcc $version;" "$list"; then
     /^#/ { next }
     { name = $0; sub(/^[^ ]+ [^ ]+ [^ ]+ /, "", name); key = $1 " " $2 " " name }
     FNR == NR { recorded[key] = $3; next }
-    !(key in recorded) { print $1 ": " name " (" $2 ") is not in registers.txt"; bad++; next }
+    !(key in recorded) { fresh++; next }
     $3 > recorded[key] + 8 { print $1 ": " name " (" $2 ") uses " $3 " registers, recorded are " recorded[key]; bad++ }
-    END { if (bad) print "when that was meant: tests/cuda/check_registers.sh BUILD_FOLDER --update"; exit bad > 0 }
+    END {
+      if (fresh) print fresh " kernels are not in registers.txt yet"
+      if (bad) print "when that was meant: tests/cuda/check_registers.sh BUILD_FOLDER --update"
+      exit bad > 0
+    }
   ' "$list" "$scratch/registers.txt" || failures=$((failures + 1))
 else
   echo "registers.txt is of another nvcc than $version: counts are not compared"
