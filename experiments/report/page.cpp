@@ -27,8 +27,9 @@ std::string to_html(const Page& page) {
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-      "'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-      "<title>{}</title>\n<style>{}{}</style>\n</head>\n<body>\n<header>\n<h1>{}</h1>\n{}"
+      "'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n"
+      "<title>{}</title>\n<style "
+      "id=\"of-figures\">{}</style><style>{}</style>\n</head>\n<body>\n<header>\n<h1>{}</h1>\n{}"
       "<nav>{}</nav>\n</header>\n<main>\n{}</main>\n<script>{}</script>\n</body>\n</html>\n",
       escaped(page.title), figure_style(), page_style(), escaped(page.title), page.lead, nav, body,
       page_script());

@@ -14,6 +14,7 @@ a{color:var(--c0)}nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin-top:18px;f
 .quiet,figcaption{color:var(--quiet)}figcaption{font-size:13.5px;margin-top:6px}code,pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 figure{margin:28px 0 40px;break-inside:avoid}figure svg{display:block;max-width:100%;height:auto}
 .narrow{display:none}
+.save{font-size:12.5px;margin-top:4px;color:var(--quiet)}.save button{font:inherit;color:var(--c0);background:none;border:0;padding:0 0 0 8px;cursor:pointer}
 .tiles{display:flex;flex-wrap:wrap;gap:10px 34px;margin:18px 0;padding:0;list-style:none}
 .tiles b{display:block;font-size:24px;line-height:1.2;font-weight:600;font-variant-numeric:tabular-nums}
 .tiles span{font-size:13px;color:var(--quiet)}
@@ -42,13 +43,13 @@ h2{margin-top:38px}td.x{max-width:170px}dl.keys{grid-template-columns:1fr}dl.key
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--quiet:#444;--rule:#bbb;--faint:#eee;--c0:#0072b2;--c1:#d55e00;--c2:#00805f;--c3:#b0518a;
 --c4:#a87400;--c5:#2b8cc4;--c6:#6b5b95;--c7:#6e6e6e;--q0:#bcd7ee;--q1:#a3c7e6;--q2:#87b5dc;--q3:#6aa1d0;--q4:#4f8bc1;--q5:#3975af;--q6:#265e98;--q7:#16477d;--q8:#0b3160}
 body{max-width:none;font-size:10.5pt;padding:0}nav,.filter,.js .filter{display:none}.wide{display:block}.narrow{display:none}table{font-size:7.5pt}
-th,td{padding:2px 5px}td:first-child,th:first-child{position:static}.scroll{overflow:visible}h2{break-after:avoid}pre{max-height:none}}
+th,td{padding:2px 5px}td:first-child,th:first-child{position:static}.scroll{overflow:visible}h2{break-after:avoid}pre{max-height:none}.save{display:none}}
 )";
 }
 
 std::string_view page_script() {
   // Without it everything can be read; with it tables sort and filter.
-  return R"(
+  return R"js(
 (function(){
 'use strict';
 document.documentElement.classList.add('js');
@@ -77,6 +78,42 @@ document.querySelectorAll('table.sortable').forEach(function(table){
     th.addEventListener('keydown',function(e){if(e.key==='Enter'||e.key===' '){e.preventDefault();sort()}});
   });
 });
+// A figure as a file, in the colours for light paper and at the size of a desktop.
+function drawing(figure){
+  var svg=figure.querySelector('.wide svg').cloneNode(true),box=svg.getAttribute('viewBox').split(' ').map(Number);
+  box=[box[0]-12,box[1]-12,box[2]+24,box[3]+24];
+  var style=document.getElementById('of-figures').textContent.replace(/@media \(prefers-color-scheme:dark\)\{:root\{[^}]*\}\}/,'');
+  var paper='<rect x="'+box[0]+'" y="'+box[1]+'" width="'+box[2]+'" height="'+box[3]+'" style="fill:var(--paper)"/>';
+  svg.setAttribute('viewBox',box.join(' '));svg.setAttribute('width',box[2]);svg.setAttribute('height',box[3]);
+  svg.setAttribute('xmlns','http://www.w3.org/2000/svg');
+  svg.insertAdjacentHTML('afterbegin','<style>'+style+'</style>'+paper);
+  return new XMLSerializer().serializeToString(svg);
+}
+function save(url,name){var a=document.createElement('a');a.href=url;a.download=name;a.click()}
+function asUrl(figure){return 'data:image/svg+xml;charset=utf-8,'+encodeURIComponent(drawing(figure))}
+function asPng(figure,done){
+  var image=new Image();
+  image.onload=function(){
+    var canvas=document.createElement('canvas');
+    canvas.width=2*image.width;canvas.height=2*image.height;
+    canvas.getContext('2d').drawImage(image,0,0,canvas.width,canvas.height);
+    done(canvas.toDataURL('image/png'));
+  };
+  image.src=asUrl(figure);
+}
+document.querySelectorAll('figure').forEach(function(figure){
+  var line=document.createElement('div');
+  line.className='save';
+  line.textContent='save as';
+  function button(kind,act){
+    var b=document.createElement('button');
+    b.type='button';b.textContent=kind;b.addEventListener('click',act);line.appendChild(b);
+  }
+  button('SVG',function(){save(asUrl(figure),figure.id+'.svg')});
+  button('PNG',function(){asPng(figure,function(url){
+    figure.setAttribute('data-png',url.length);save(url,figure.id+'.png')})});
+  figure.appendChild(line);
+});
 document.querySelectorAll('input.filter').forEach(function(input){
   var rows=document.querySelectorAll(input.getAttribute('data-for'));
   input.addEventListener('input',function(){
@@ -88,7 +125,7 @@ document.querySelectorAll('input.filter').forEach(function(input){
   });
 });
 })();
-)";
+)js";
 }
 
 }  // namespace mixspan

@@ -56,22 +56,43 @@ std::vector<GrowthFit> fit_growth(const std::vector<ScalePoint>& points) {
   return fits;
 }
 
+namespace {
+
+// What a process holds at `planned` bytes of a rank; with one plan alone, as much more as there.
+double memory_at(double planned, const std::vector<const ScalePoint*>& known) {
+  std::vector<double> x, y;
+  for (const ScalePoint* p : known) {
+    x.push_back(static_cast<double>(p->plan.memory_bytes));
+    y.push_back(static_cast<double>(p->measured->memory_bytes));
+  }
+  const auto [low, high] = std::minmax_element(x.begin(), x.end());
+  if (*low == *high) return mean_estimate(y).value + planned - *low;
+  const Line line = fit_line(x, y);
+  return line.intercept.value + line.slope.value * planned;
+}
+
+}  // namespace
+
 Extrapolation extrapolate(const ScalePoint& point, const std::vector<ScalePoint>& points) {
-  std::vector<double> same, all;
+  std::vector<const ScalePoint*> same, all;
   for (const ScalePoint& p : points) {
     if (!p.measured) continue;
-    all.push_back(std::log(p.measured->step_ms / p.plan.step_ms));
-    if (p.variant == point.variant) same.push_back(all.back());
+    all.push_back(&p);
+    if (p.variant == point.variant) same.push_back(&p);
   }
   check(!all.empty(), "scale: nothing measured to extrapolate from");
-  const std::vector<double>& ratios = same.empty() ? all : same;
+  const std::vector<const ScalePoint*>& known = same.empty() ? all : same;
+  std::vector<double> ratios;
+  for (const ScalePoint* p : known) {
+    ratios.push_back(std::log(p->measured->step_ms / p->plan.step_ms));
+  }
   Estimate e = mean_estimate(ratios);
   // From the interval of the mean to that of one more value: sd sqrt(1 + 1/n) for sd / sqrt(n).
   const double wider = std::sqrt(static_cast<double>(ratios.size()) + 1);
   e.low = point.plan.step_ms * std::exp(e.value + wider * (e.low - e.value));
   e.high = point.plan.step_ms * std::exp(e.value + wider * (e.high - e.value));
   e.value = point.plan.step_ms * std::exp(e.value);
-  return {e, !same.empty()};
+  return {e, memory_at(static_cast<double>(point.plan.memory_bytes), known), !same.empty()};
 }
 
 }  // namespace mixspan

@@ -73,7 +73,8 @@ ScaleRow row_of(const ScalePoint& p) {
 ScaleRow extrapolated_row(const ScalePoint& p, const std::vector<ScalePoint>& points) {
   ScaleRow row = planned_row(p);
   row.kind = ScaleRow::Kind::extrapolated;
-  const auto [step, of_variant] = extrapolate(p, points);
+  const auto [step, memory_bytes, of_variant] = extrapolate(p, points);
+  row.memory_bytes = static_cast<std::int64_t>(memory_bytes);
   row.of_variant = of_variant;
   row.step_ms = step.value;
   row.low_ms = step.low;

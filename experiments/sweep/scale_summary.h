@@ -23,10 +23,11 @@ struct ScaleRow {
   double plan_step_ms = 0;
   double tokens_per_s = 0;  ///< at step_ms; NaN where that is not known
   std::optional<double> mfu;
-  std::optional<std::int64_t> memory_bytes;  ///< measured, of the first rank's process
-  std::int64_t plan_memory_bytes = 0;        ///< of a rank
-  std::optional<CommBytes> comm_bytes;       ///< measured, sent by the first rank
-  CommBytes plan_comm_bytes;                 ///< of the rank that sends most
+  /// Of the first rank's process: measured, or, extrapolated, the corrected plan.
+  std::optional<std::int64_t> memory_bytes;
+  std::int64_t plan_memory_bytes = 0;   ///< of a rank
+  std::optional<CommBytes> comm_bytes;  ///< measured, sent by the first rank
+  CommBytes plan_comm_bytes;            ///< of the rank that sends most
   std::optional<StepParts> parts;
   bool of_variant = true;  ///< extrapolated: by runs of its variant; else by all runs
 };

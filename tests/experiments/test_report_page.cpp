@@ -35,6 +35,10 @@ filter.value = 'BOTTOM:1 block';
 filter.dispatchEvent(new Event('input'));
 document.body.setAttribute('data-left', Array.prototype.filter.call(table.tBodies[0].rows,
   function(r) { return r.offsetHeight > 0; }).length);
+var figures = document.querySelectorAll('figure');
+Array.prototype.forEach.call(figures, function(f) {
+  f.querySelectorAll('.save button')[1].click();
+});
 document.body.setAttribute('data-wide',
   document.documentElement.scrollWidth > window.innerWidth ? 'overflows' : 'fits');
 </script></body>)";
@@ -49,17 +53,28 @@ TEST(ReportPage, SortsFiltersAndFitsInABrowser) {
   ASSERT_NE(end, std::string::npos);
   write_file(folder / "probe.html", page.replace(end, 7, kProbe));
   for (const char* size : {"--window-size=1280,900", "--window-size=500,900"}) {
-    const ProgramResult r = Program({kBrowser, "--headless", "--no-sandbox", "--disable-gpu",
-                                     "--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0",
-                                     size, "--user-data-dir=" + (folder / "profile").string(),
-                                     "--dump-dom", "file://" + (folder / "probe.html").string()})
-                                .wait();
+    const ProgramResult r =
+        Program({kBrowser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                 "--enable-logging=stderr", "--v=0", "--virtual-time-budget=20000", size,
+                 "--user-data-dir=" + (folder / "profile").string(), "--dump-dom",
+                 "file://" + (folder / "probe.html").string()})
+            .wait();
     ASSERT_EQ(r.exit_code, 0) << r.err;
     EXPECT_EQ(r.err.find("CONSOLE"), std::string::npos) << r.err;
     EXPECT_EQ(r.out.find("data-error=\""), std::string::npos);
     EXPECT_NE(r.out.find("data-sorted=\"false,true,true\""), std::string::npos);
     EXPECT_NE(r.out.find("data-left=\"1\""), std::string::npos);
     EXPECT_NE(r.out.find("data-wide=\"fits\""), std::string::npos);
+    // Each figure was drawn as a PNG file; an empty one of this size has some 5000 characters.
+    std::size_t figures = 0, drawn = 0;
+    for (std::size_t i = r.out.find("<figure id"); i != r.out.npos;
+         i = r.out.find("<figure id", i + 1)) {
+      ++figures;
+      const std::size_t png = r.out.find("data-png=\"", i);
+      if (png < r.out.find('>', i) && std::stol(r.out.substr(png + 10)) > 8000) ++drawn;
+    }
+    EXPECT_GE(figures, 6u);
+    EXPECT_EQ(drawn, figures);
   }
 }
 

@@ -81,6 +81,23 @@ TEST(ScaleFit, ExtrapolatesByThePlanCorrectedByItsRuns) {
   EXPECT_THROW(extrapolate(point("a", 4096, 600), {}), Error);
 }
 
+TEST(ScaleFit, ExtrapolatesTheMemoryOfAProcessAlongThatOfItsRanks) {
+  std::vector<ScalePoint> points{point("a", 512, 10, 20), point("a", 1024, 10, 20),
+                                 point("b", 512, 10, 20)};
+  const auto set = [](ScalePoint& p, std::int64_t planned, std::int64_t measured) {
+    p.plan.memory_bytes = planned;
+    if (p.measured) p.measured->memory_bytes = measured;
+  };
+  set(points[0], 1000, 90000 + 2 * 1000);  // two ranks and the program
+  set(points[1], 2000, 90000 + 2 * 2000);
+  set(points[2], 1000, 95000);
+  ScalePoint a = point("a", 4096, 10), b = point("b", 4096, 10);
+  set(a, 8000, 0);
+  set(b, 8000, 0);
+  EXPECT_NEAR(extrapolate(a, points).memory_bytes, 90000 + 2 * 8000, 1e-6);
+  EXPECT_NEAR(extrapolate(b, points).memory_bytes, 95000 + 7000, 1e-6);
+}
+
 class MeasureOf : public ::testing::Test {
  protected:
   void write(const std::string& result, const std::vector<double>& step_ms) const {
