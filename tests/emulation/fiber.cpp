@@ -65,15 +65,35 @@ void FiberStack::forget_frames() const {
 #endif
 }
 
-FiberContext context_of_thread() {
-  FiberContext context;
-  pthread_attr_t attributes;
+namespace {
+
+struct Bounds {
   void* bottom = nullptr;
+  std::size_t bytes = 0;
+};
+
+// Of the namespace: thread_local variables of functions are taken for __shared__ ones.
+thread_local Bounds known_bounds;
+
+Bounds stack_of_thread() {
+  pthread_attr_t attributes;
+  Bounds bounds;
   check(pthread_getattr_np(pthread_self(), &attributes) == 0 &&
-            pthread_attr_getstack(&attributes, &bottom, &context.stack_bytes) == 0,
+            pthread_attr_getstack(&attributes, &bounds.bottom, &bounds.bytes) == 0,
         "the bounds of this thread's stack are not known");
   pthread_attr_destroy(&attributes);
-  context.stack_bottom = bottom;
+  return bounds;
+}
+
+}  // namespace
+
+FiberContext context_of_thread() {
+  // To ask is slow: for the first thread it means to read /proc/self/maps.
+  if (known_bounds.bytes == 0) known_bounds = stack_of_thread();
+  const Bounds bounds = known_bounds;
+  FiberContext context;
+  context.stack_bottom = bounds.bottom;
+  context.stack_bytes = bounds.bytes;
   return context;
 }
 
