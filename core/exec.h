@@ -16,6 +16,10 @@ class Libraries;
 /// What matrix products and attention multiply. bf16: operands are rounded to it, sums are fp32.
 enum class Precision { fp32, bf16 };
 
+/// Which attention kernel runs on a device; automatic is the fastest that can do it. The names a
+/// person uses and what each can do: kernels/cuda/attention_choice.h.
+enum class AttentionKernel { automatic, naive, mma, wgmma };
+
 struct Exec {
   Device device;
   Stream stream = {};  ///< all work for the device goes here, in order; nothing on a CPU
@@ -24,6 +28,7 @@ struct Exec {
   Arena& scratch;  ///< temporaries of one operation, of the device; released before it returns
   Isa isa = best_isa();  ///< CPU path; tests set it lower to run every path
   Precision precision = Precision::fp32;
+  AttentionKernel attention = AttentionKernel::automatic;
   bool oracle = false;       ///< run the plain loops instead of the fast version, where both exist
   Tracer* tracer = nullptr;  ///< null: no trace
 };

@@ -2,14 +2,11 @@
 
 #include "core/trace.h"
 #include "kernels/attention_passes.h"
+#include "kernels/cuda/attention.h"
 
 namespace mixspan {
 
 namespace {
-
-void check_on_cpu(const Exec& ex) {
-  check(!ex.device.is_cuda(), "attention: this build has no path for a CUDA device");
-}
 
 void check_inputs(const ConstView& q, const ConstView& k, const ConstView& v,
                   const AttentionRule& rule) {
@@ -38,12 +35,12 @@ std::string traced_name(const Exec& ex, const AttentionRule& rule) {
 
 void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView k, ConstView v,
                        const AttentionRule& rule) {
-  check_on_cpu(ex);
   check_inputs(q, k, v, rule);
   check_shape("attention o", o, q.shape());
   check_shape("attention lse", lse, {q.dim(0), q.dim(2), q.dim(1)});
   const std::string name = traced_name(ex, rule);
   const TraceRange range(ex.tracer, name);
+  if (ex.device.is_cuda()) return cuda::attention_forward(ex, o, lse, q, k, v, rule);
   if (ex.oracle) return oracle::attention_forward(o, lse, q, k, v, rule);
   if (q.size() == 0) return;
   attention::run_forward(ex, {o, lse, q, k, v, rule},
@@ -53,7 +50,6 @@ void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView 
 void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_, ConstView q,
                         ConstView k, ConstView v, ConstView o, ConstView lse,
                         const AttentionRule& rule) {
-  check_on_cpu(ex);
   check_inputs(q, k, v, rule);
   check_shape("attention dq", dq, q.shape());
   check_shape("attention dk", dk, k.shape());
@@ -63,6 +59,9 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
   check_shape("attention lse", lse, {q.dim(0), q.dim(2), q.dim(1)});
   const std::string name = traced_name(ex, rule);
   const TraceRange range(ex.tracer, name);
+  if (ex.device.is_cuda()) {
+    return cuda::attention_backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
+  }
   if (ex.oracle) return oracle::attention_backward(dq, dk, dv, do_, q, k, v, o, lse, rule);
   if (q.size() == 0) {
     attention::clear_rows(dk);
@@ -75,7 +74,6 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
 
 void attention_decode(const Exec& ex, View o, ConstView q, ConstView k_cache, ConstView v_cache,
                       ConstView visible, float scale) {
-  check_on_cpu(ex);
   check(q.shape().rank() == 3 && k_cache.shape().rank() == 4,
         "attention decode: wanted q (B, N, H) and caches (B, S, K, H), got {} and {}",
         q.shape().str(), k_cache.shape().str());
@@ -87,6 +85,9 @@ void attention_decode(const Exec& ex, View o, ConstView q, ConstView k_cache, Co
   check_shape("attention decode visible", visible, {S});
   check(K >= 1 && N % K == 0, "attention decode: {} query heads cannot share {} heads evenly", N,
         K);
+  if (ex.device.is_cuda()) {
+    return cuda::attention_decode(ex, o, q, k_cache, v_cache, visible, scale);
+  }
   const std::uint8_t* seen = visible.data<std::uint8_t>();
   check(std::any_of(seen, seen + S, [](std::uint8_t s) { return s != 0; }),
         "attention decode: no row of the cache is visible");

@@ -28,9 +28,9 @@ struct AttentionRule {
 /// first_key + s; Tq and Tk are independent. N is a multiple of K, query head n reads key head
 /// n/(N/K). A query reads those of the keys lo .. own position that are among the rows of k.
 /// o: (B, Tq, N, H). lse: (B, N, Tq): natural log of the sum of exp(scores), for backward and for
-/// attention_merge. A row that reads no key has o = 0 and lse = -infinity. All f32; the last dim is
-/// contiguous, others may be strided (views into a packed QKV). Overwrites o and lse. The bits do
-/// not depend on the number of threads.
+/// attention_merge. A row that reads no key has o = 0 and lse = -infinity. All f32, or on a device
+/// all bf16 but lse; the last dim is contiguous, others may be strided (views into a packed QKV).
+/// Overwrites o and lse. The bits do not depend on the number of threads.
 void attention_forward(const Exec&, View o, View lse, ConstView q, ConstView k, ConstView v,
                        const AttentionRule&);
 

@@ -41,6 +41,13 @@ constexpr Range tiles_of(Range range, std::int64_t tile) {
   return {range.begin / tile, (range.end - 1) / tile + 1};
 }
 
+/// The tiles of `tile` numbers each all of whose numbers are in `range`.
+constexpr Range tiles_within(Range range, std::int64_t tile) {
+  if (range.empty()) return {0, 0};
+  const Range whole = {(range.begin + tile - 1) / tile, range.end / tile};
+  return whole.empty() ? Range{0, 0} : whole;
+}
+
 /// The keys that at least one of `queries` (positions, not empty) reads. There are no gaps: the
 /// reach of query i + 1 begins at i + 1 or before.
 template <class Span>
@@ -62,6 +69,19 @@ constexpr Range visible_queries(const Span& span, Range keys, Range queries) {
     }
   }
   return {begin, first};
+}
+
+/// The keys that each of `queries` (not empty) reads.
+template <class Span>
+constexpr Range common_keys(const Span& span, Range queries) {
+  return {span.lo(queries.end - 1), queries.begin + 1};
+}
+
+/// Those of `queries` that read each of `keys` (not empty).
+template <class Span>
+constexpr Range common_queries(const Span& span, Range keys, Range queries) {
+  return {std::max(keys.end - 1, queries.begin),
+          visible_queries(span, {keys.begin, keys.begin + 1}, queries).end};
 }
 
 /// True when each of `queries` reads each of `keys`: such a tile needs no mask.

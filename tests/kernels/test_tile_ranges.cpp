@@ -48,13 +48,17 @@ int wrong_tiles(const Span& used, const CutSpan& truth, std::int64_t T, std::int
   for (std::int64_t m = 0; m < row_tiles; ++m) {
     const Range queries{m * rows, std::min((m + 1) * rows, T)};
     const Range visited_keys = tiles_of(visible_keys(used, queries), cols);
+    const Range open_keys = tiles_within(common_keys(used, queries), cols);
     for (std::int64_t n = 0; n < col_tiles; ++n) {
       const Range keys{n * cols, std::min((n + 1) * cols, T)};
       const Range visiting = tiles_of(visible_queries(used, keys, {0, T}), rows);
+      const Range opening = tiles_within(common_queries(used, keys, {0, T}), rows);
       const Seen want = seen(truth, queries, keys);
       wrong += (visited_keys.begin <= n && n < visited_keys.end) != want.some;
       wrong += (visiting.begin <= m && m < visiting.end) != want.some;
       wrong += all_visible(used, queries, keys) != want.each;
+      wrong += (open_keys.begin <= n && n < open_keys.end) != (want.each && keys.size() == cols);
+      wrong += (opening.begin <= m && m < opening.end) != (want.each && queries.size() == rows);
     }
   }
   return wrong;
@@ -124,6 +128,8 @@ TEST(TileRanges, AllVisibleIsExactAtEachOfItsFourEdges) {
 
 TEST(TileRanges, EmptyRangesHaveNoTiles) {
   EXPECT_EQ(tiles_of({5, 5}, 4).size(), 0);
+  EXPECT_EQ(tiles_within({8, 4}, 4).size(), 0);
+  EXPECT_EQ(tiles_within({5, 11}, 4).size(), 0);
   EXPECT_TRUE(visible_queries(FullSpan{}, {12, 13}, {0, 12}).empty());
   EXPECT_EQ(intersection({0, 4}, {6, 9}).size(), 0);
 }

@@ -1,0 +1,70 @@
+// Which attention kernel runs on a device. The faster kernels work for some element types and head
+// sizes only; a person may wish for one (kernels.attention), mostly to compare them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/exec.h"
+#include "core/tensor.h"
+
+namespace mixspan::cuda {
+
+constexpr std::string_view name_of(AttentionKernel kernel) {
+  switch (kernel) {
+    case AttentionKernel::automatic:
+      return "auto";
+    case AttentionKernel::naive:
+      return "naive";
+    case AttentionKernel::mma:
+      return "mma";
+    case AttentionKernel::wgmma:
+      return "wgmma";
+  }
+  return "?";
+}
+
+/// What a kernel would have to do, and on what.
+struct AttentionNeeds {
+  DType dtype;
+  std::int64_t head_size;
+  int major = 0, minor = 0;  ///< the device's compute capability
+  bool aligned = true;       ///< all rows begin at multiples of 16 bytes
+};
+
+/// Whether the rows of x (.., H), which may be strided, begin at multiples of 16 bytes.
+inline bool rows_are_aligned(const ConstView& x) {
+  const auto element = static_cast<std::int64_t>(size_of(x.dtype()));
+  bool aligned = reinterpret_cast<std::uintptr_t>(x.raw()) % 16 == 0;
+  for (int d = 0; d + 1 < x.shape().rank(); ++d) aligned &= x.stride(d) * element % 16 == 0;
+  return aligned;
+}
+
+/// Why mma cannot do it; empty when it can.
+inline std::string why_not_mma(const AttentionNeeds&) { return "this version does not have it"; }
+
+/// Why wgmma cannot do it; empty when it can.
+inline std::string why_not_wgmma(const AttentionNeeds&) { return "this version does not have it"; }
+
+inline std::string why_not(AttentionKernel kernel, const AttentionNeeds& needs) {
+  if (kernel == AttentionKernel::mma) return why_not_mma(needs);
+  if (kernel == AttentionKernel::wgmma) return why_not_wgmma(needs);
+  return "";
+}
+
+/// The kernel that is wished for, or under `automatic` the fastest that can do it. Throws
+/// InputError when the one wished for cannot, and says which would work.
+inline AttentionKernel chosen_attention(AttentionKernel wish, const AttentionNeeds& needs) {
+  constexpr AttentionKernel fastest_first[] = {AttentionKernel::wgmma, AttentionKernel::mma,
+                                               AttentionKernel::naive};
+  std::string working = "auto";
+  for (const AttentionKernel kernel : fastest_first) {
+    if (!why_not(kernel, needs).empty()) continue;
+    if (wish == kernel || wish == AttentionKernel::automatic) return kernel;
+    working += fmt::format(", {}", name_of(kernel));
+  }
+  refuse("kernels.attention = \"{}\": {}; here would work: {}", name_of(wish), why_not(wish, needs),
+         working);
+}
+
+}  // namespace mixspan::cuda
