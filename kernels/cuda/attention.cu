@@ -73,7 +73,9 @@ AttentionSizes attention_sizes(const ConstView& q, const ConstView& k, const Att
 void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView k, ConstView v,
                        const AttentionRule& rule) {
   check_lse(lse);
-  chosen(ex, q, {o, k, v});
+  if (chosen(ex, q, {o, k, v}) == AttentionKernel::mma) {
+    return attention_mma::forward(ex, o, lse, q, k, v, rule);
+  }
   attention_naive::forward(ex, o, lse, q, k, v, rule);
 }
 
@@ -81,7 +83,9 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
                         ConstView k, ConstView v, ConstView o, ConstView lse,
                         const AttentionRule& rule) {
   check_lse(lse);
-  chosen(ex, q, {dq, dk, dv, do_, k, v, o});
+  if (chosen(ex, q, {dq, dk, dv, do_, k, v, o}) == AttentionKernel::mma) {
+    return attention_mma::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
+  }
   attention_naive::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
 }
 

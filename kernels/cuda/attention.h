@@ -24,4 +24,12 @@ void backward(const Exec&, View dq, View dk, View dv, ConstView do_, ConstView q
               ConstView v, ConstView o, ConstView lse, const AttentionRule&);
 }  // namespace attention_naive
 
+/// Tiles on the tensor cores of sm_80 and later; bf16. Head sizes: attention_choice.h.
+namespace attention_mma {
+void forward(const Exec&, View o, View lse, ConstView q, ConstView k, ConstView v,
+             const AttentionRule&);
+void backward(const Exec&, View dq, View dk, View dv, ConstView do_, ConstView q, ConstView k,
+              ConstView v, ConstView o, ConstView lse, const AttentionRule&);
+}  // namespace attention_mma
+
 }  // namespace mixspan::cuda

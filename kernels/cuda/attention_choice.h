@@ -2,6 +2,7 @@
 // sizes only; a person may wish for one (kernels.attention), mostly to compare them.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,9 @@ struct AttentionNeeds {
   bool aligned = true;       ///< all rows begin at multiples of 16 bytes
 };
 
+/// The head sizes of attention_mma.
+inline constexpr std::array<std::int64_t, 4> kMmaHeadSizes = {32, 64, 96, 128};
+
 /// Whether the rows of x (.., H), which may be strided, begin at multiples of 16 bytes.
 inline bool rows_are_aligned(const ConstView& x) {
   const auto element = static_cast<std::int64_t>(size_of(x.dtype()));
@@ -41,7 +45,21 @@ inline bool rows_are_aligned(const ConstView& x) {
 }
 
 /// Why mma cannot do it; empty when it can.
-inline std::string why_not_mma(const AttentionNeeds&) { return "this version does not have it"; }
+inline std::string why_not_mma(const AttentionNeeds& needs) {
+  if (needs.dtype != DType::bf16) {
+    return fmt::format("it computes in bf16, and the model in {}", mixspan::name_of(needs.dtype));
+  }
+  bool found = false;
+  for (const std::int64_t H : kMmaHeadSizes) found |= H == needs.head_size;
+  if (!found) {
+    return fmt::format("it has heads of 32, 64, 96 and 128 channels, not {}", needs.head_size);
+  }
+  if (needs.major < 8) {
+    return fmt::format("it needs a device of compute capability 8.0, this one has {}.{}",
+                       needs.major, needs.minor);
+  }
+  return needs.aligned ? "" : "its rows must begin at multiples of 16 bytes";
+}
 
 /// Why wgmma cannot do it; empty when it can.
 inline std::string why_not_wgmma(const AttentionNeeds&) { return "this version does not have it"; }

@@ -95,7 +95,7 @@ struct Forward {
 
 // Grid (Tq, N, B).
 template <class T>
-__global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> a) {
+__global__ void __launch_bounds__(kThreads, 8) forward_kernel(Forward<T> a) {
   const std::int64_t r = blockIdx.x, n = blockIdx.y, b = blockIdx.z, head = n / a.sizes.group;
   const Range query = a.sizes.positions({r, r + 1});
   const Range keys = intersection(visible_keys(a.sizes.sequence(b), query), a.sizes.held_keys());
@@ -114,7 +114,7 @@ struct Backward {
 
 // dq and delta. Grid (Tq, N, B).
 template <class T>
-__global__ void __launch_bounds__(kThreads) dq_kernel(Backward<T> a) {
+__global__ void __launch_bounds__(kThreads, 8) dq_kernel(Backward<T> a) {
   const std::int64_t r = blockIdx.x, n = blockIdx.y, b = blockIdx.z, head = n / a.sizes.group;
   const int H = a.sizes.H, thread = threadIdx.x;
   const Range query = a.sizes.positions({r, r + 1});
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kThreads) dq_kernel(Backward<T> a) {
 
 // dk and dv, after delta. Grid (Tk, K, B).
 template <class T>
-__global__ void __launch_bounds__(kThreads) dkv_kernel(Backward<T> a) {
+__global__ void __launch_bounds__(kThreads, 8) dkv_kernel(Backward<T> a) {
   const std::int64_t s = blockIdx.x, head = blockIdx.y, b = blockIdx.z;
   const int H = a.sizes.H, thread = threadIdx.x;
   const Range key = {s + a.sizes.first_key, s + a.sizes.first_key + 1};
@@ -189,7 +189,7 @@ struct Decode {
 
 // Grid (N, B).
 template <class T>
-__global__ void __launch_bounds__(kThreads) decode_kernel(Decode<T> a) {
+__global__ void __launch_bounds__(kThreads, 8) decode_kernel(Decode<T> a) {
   const std::int64_t n = blockIdx.x, b = blockIdx.y, head = n / a.group;
   attend(a.o + b * a.o_batch + n * a.o_head, static_cast<float*>(nullptr),
          a.q + b * a.q_batch + n * a.q_head, a.k.at(b, 0, head), a.k.row, a.v.at(b, 0, head),

@@ -93,6 +93,56 @@ std::string worse_than_twice(const ConstView& got, const ConstView& plain, const
   return found;
 }
 
+namespace {
+
+// Largest error and number, and sum of squares of errors and numbers, of one region.
+struct Errors {
+  double error = 0, size = 0, error_squares = 0, squares = 0;
+  bool finite = true;
+  Errors(const ConstView& got, const ConstView& want) {
+    for_each_pair(got, want, [&](std::int64_t, std::int64_t a, std::int64_t b) {
+      const double w = element(want, b), d = std::abs(element(got, a) - w);
+      finite &= std::isfinite(d);
+      error = std::max(error, d);
+      size = std::max(size, std::abs(w));
+      error_squares += d * d;
+      squares += w * w;
+    });
+  }
+};
+
+}  // namespace
+
+std::string worse_than_baseline(const ConstView& got, const ConstView& baseline,
+                                const ConstView& want) {
+  constexpr std::int64_t kRows = 16;
+  constexpr double kRounding = 1.0 / 256, kNothing = 2e-4;  // of bf16; what is 0 by cancellation
+  const Errors all(got, want), plain(baseline, want);
+  if (!all.finite) return "not finite: " + distance(got, want).worst;
+  const double l2 = std::sqrt(all.error_squares);
+  const double allowed_l2 = 1e-2 * std::sqrt(all.squares) + 2 * std::sqrt(plain.error_squares) +
+                            kNothing * std::sqrt(static_cast<double>(got.size()));
+  std::string found;
+  if (!(l2 <= allowed_l2))
+    found = fmt::format("L2 error {:.3g} (allowed {:.3g}); ", l2, allowed_l2);
+  for (std::int64_t b = 0; b < got.dim(0); ++b) {
+    for (std::int64_t n = 0; n < got.dim(2); ++n) {
+      for (std::int64_t r = 0; r < got.dim(1) && found.empty(); r += kRows) {
+        const auto region = [&](const ConstView& x) {
+          return x.slice(0, b, b + 1).slice(1, r, std::min(r + kRows, x.dim(1))).slice(2, n, n + 1);
+        };
+        const Errors e(region(got), region(want)), p(region(baseline), region(want));
+        const double allowed = 2 * p.error + 2 * kRounding * e.size + kNothing;
+        if (e.error <= allowed) continue;
+        found =
+            fmt::format("rows from {} of sequence {}, head {}: error {:.3g} (allowed {:.3g}) at {}",
+                        r, b, n, e.error, allowed, distance(region(got), region(want)).worst);
+      }
+    }
+  }
+  return found;
+}
+
 std::string bits_differ(const ConstView& got, const ConstView& want) {
   check_dtype("compared tensors", got, want.dtype());
   std::string first;

@@ -30,6 +30,9 @@ inline constexpr Tolerance kModel{1e-5, 1e-4};
 /// An oracle's gradient in fp64 against central differences in fp64 (step 1e-5).
 inline constexpr Tolerance kFiniteDifference{1e-6, 1e-5};
 
+/// Absolute, for the log of a sum of exponentials of scores of a size of some units.
+inline constexpr double kLseOfF32 = 1e-5, kLseOfBf16 = 1e-3;
+
 struct Distance {
   double l2 = 0;   ///< relative L2
   double max = 0;  ///< max |got - want| / max |want|
@@ -47,6 +50,12 @@ std::string differs(const ConstView& got, const ConstView& want, Tolerance toler
 /// cancellation no relative distance says anything, so the tolerance is left out.
 std::string worse_than_twice(const ConstView& got, const ConstView& plain, const ConstView& want,
                              Tolerance tolerance);
+/// For outputs (B, T, heads, H) that were rounded to bf16: empty when, in every 16 rows of every
+/// head, the largest error is at most twice that of `baseline`, the plain computation in the same
+/// types, and two roundings to bf16 more; and the relative L2 error is 1e-2 or twice the
+/// baseline's. A small wrong region can hide from neither.
+std::string worse_than_baseline(const ConstView& got, const ConstView& baseline,
+                                const ConstView& want);
 /// Empty when both hold the same bits, else the first difference.
 std::string bits_differ(const ConstView& got, const ConstView& want);
 
