@@ -248,13 +248,13 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const ForwardArgum
   const SequenceSpan span = a.sizes.sequence(b);
   auto* plan = reinterpret_cast<Plan*>(shared + S::kPlanAt);
   if (threadIdx.x == 0) {
-    *plan = {a.q.at(b, 0, n),
-             a.k.at(b, 0, head),
-             a.v.at(b, 0, head),
-             a.o.at(b, 0, n),
-             a.lse.at(b, n),
-             first,
-             key_walk(a.sizes, span, first, last, S::kKeys)};
+    plan->q = a.q.at(b, 0, n);
+    plan->k = a.k.at(b, 0, head);
+    plan->v = a.v.at(b, 0, head);
+    plan->o = a.o.at(b, 0, n);
+    plan->lse = a.lse.at(b, n);
+    plan->first = first;
+    plan->walk = key_walk(a.sizes, span, first, last, S::kKeys);
   }
   __syncthreads();
   const KeyStream<S> keys = {plan, a.k.row, a.v.row, a.sizes.Tk,

@@ -103,21 +103,20 @@ AttentionInputs::AttentionInputs(const AttentionSize& s, const AnySpan& of, DTyp
       do_(random_of({s.B, s.Tq, s.N, s.H}, 4, dtype)),
       span(of) {}
 
-AttentionOutputs run_on_device(const DeviceTest& test, const Exec& ex, const AttentionInputs& in,
-                               DType dtype) {
-  const auto given = [&](const Tensor& x) { return test.upload(as_dtype(dtype, x)); };
+AttentionOutputs AttentionDeviceTest::run_on_device(const Exec& ex, const AttentionInputs& in,
+                                                    DType dtype) const {
+  const auto given = [&](const Tensor& x) { return upload(as_dtype(dtype, x)); };
   const Tensor q = given(in.q), k = given(in.k), v = given(in.v), d_o = given(in.do_);
   const AttentionRule host_rule = in.rule();
   const bool documents = !host_rule.document_start.empty();
-  const Tensor start = documents ? test.upload(in.start) : Tensor();
+  const Tensor start = documents ? upload(in.start) : Tensor();
   const AttentionRule rule = in.rule(documents ? start.view() : ConstView());
   const Shape& s = in.q.shape();
-  Tensor o = test.poisoned(s, dtype), lse = test.poisoned({s[0], s[2], s[1]}),
-         dq = test.poisoned(s, dtype), dk = test.poisoned(in.k.shape(), dtype),
-         dv = test.poisoned(in.k.shape(), dtype);
+  Tensor o = poisoned(s, dtype), lse = poisoned({s[0], s[2], s[1]}), dq = poisoned(s, dtype),
+         dk = poisoned(in.k.shape(), dtype), dv = poisoned(in.k.shape(), dtype);
   attention_forward(ex, o, lse, q, k, v, rule);
   attention_backward(ex, dq, dk, dv, d_o, q, k, v, o, lse, rule);
-  const auto taken = [&](const Tensor& x) { return as_dtype(DType::f32, test.download(x)); };
+  const auto taken = [&](const Tensor& x) { return as_dtype(DType::f32, download(x)); };
   return {taken(o), taken(lse), taken(dq), taken(dk), taken(dv)};
 }
 

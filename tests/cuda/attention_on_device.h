@@ -28,9 +28,11 @@ struct AttentionOutputs {
   Tensor o, lse, dq, dk, dv;
 };
 
-/// Forward, then backward from its o and lse. Outputs are full of NaN before.
-AttentionOutputs run_on_device(const DeviceTest& test, const Exec& ex, const AttentionInputs& in,
-                               DType dtype);
+class AttentionDeviceTest : public DeviceTest {
+ protected:
+  /// Forward, then backward from its o and lse. Outputs are full of NaN before.
+  AttentionOutputs run_on_device(const Exec& ex, const AttentionInputs& in, DType dtype) const;
+};
 /// In fp64: the definition.
 AttentionOutputs run_oracle(const AttentionInputs& in);
 /// Plain loops with sums in fp32, weights and score gradients rounded to bf16 before they are

@@ -1,13 +1,17 @@
 // Attention on the tensor cores of sm_80 against the oracle, by the error of a plain bf16
 // attention.
+#include <cmath>
+#include <limits>
+
 #include "kernels/cuda/attention_choice.h"
+#include "kernels/tile_ranges.h"
 #include "tests/cuda/attention_on_device.h"
 #include "tests/support/close.h"
 
 namespace mixspan::test {
 namespace {
 
-class AttentionMma : public DeviceTest {
+class AttentionMma : public AttentionDeviceTest {
  protected:
   Exec mma() const {
     Exec ex = exec();
@@ -15,7 +19,7 @@ class AttentionMma : public DeviceTest {
     return ex;
   }
   AttentionOutputs run(const AttentionInputs& in) const {
-    return run_on_device(*this, mma(), in, DType::bf16);
+    return run_on_device(mma(), in, DType::bf16);
   }
 };
 
@@ -26,7 +30,7 @@ AttentionInputs inputs(const AttentionSize& size, const AnySpan& span) {
 }
 
 // Lengths around the tiles of 64 and 128 and the warps' 32 and 16 rows; windows around T.
-TEST_F(AttentionMma, EqualsTheOracleForEverySpanAndLength) {
+TEST_F(AttentionMma, EqualsTheOracleForEverySpanAndLengthSlow) {
   for (const std::int64_t T : {1, 2, 17, 63, 64, 65, 127, 128, 129, 211}) {
     for (const AnySpan& span : awkward_spans(T)) {
       const AttentionSize size{1, T, T, 1, 1, 32};
@@ -51,7 +55,7 @@ TEST_F(AttentionMma, EqualsTheOracleAroundTheWindow) {
   }
 }
 
-TEST_F(AttentionMma, EqualsTheOracleForEveryHeadSizeAndGroup) {
+TEST_F(AttentionMma, EqualsTheOracleForEveryHeadSizeAndGroupSlow) {
   for (const std::int64_t H : cuda::kMmaHeadSizes) {
     for (const auto& [N, K] : {std::pair{2, 2}, std::pair{3, 1}, std::pair{4, 2}}) {
       for (const AnySpan& span :
@@ -114,7 +118,7 @@ TEST_F(AttentionMma, RowsWithoutKeysAndKeysWithoutRowsGetExactZeros) {
   for (int r = 0; r < 100; ++r) EXPECT_EQ(std::isinf(out.lse.data<float>()[r]), r >= 19) << r;
 }
 
-TEST_F(AttentionMma, TheSameBitsInEveryOrderOfThreadsAndBlocks) {
+TEST_F(AttentionMma, TheSameBitsInEveryOrderOfThreadsAndBlocksSlow) {
   for (const AnySpan& span : {AnySpan(FullSpan{}), AnySpan(SlidingSpan{70})}) {
     AttentionInputs in = inputs({2, 150, 150, 4, 2, 64}, span);
     in.start = documents(2, 150, {90, 40});

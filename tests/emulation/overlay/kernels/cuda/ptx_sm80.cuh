@@ -33,16 +33,7 @@ struct PendingCopies {
   uint3 block{0, 0, 0};
   int groups = 0;  // that were committed
 
-  static PendingCopies& of_this_thread() {
-    static thread_local std::vector<PendingCopies> all(1024);
-    PendingCopies& own = all[static_cast<std::size_t>(emulation::thread_rank())];
-    const bool same =
-        own.block.x == blockIdx.x && own.block.y == blockIdx.y && own.block.z == blockIdx.z;
-    mixspan::check(same || own.copies.empty(),
-                   "cp.async: a thread of an earlier block ended with copies on their way");
-    own.block = blockIdx;
-    return own;
-  }
+  static PendingCopies& of_this_thread();
   void start(SharedAddress to, const void* from, std::size_t bytes, bool valid) {
     mixspan::check(to % bytes == 0 && reinterpret_cast<std::uintptr_t>(from) % bytes == 0,
                    "cp.async of {} bytes at an address that is no multiple of it", bytes);
@@ -65,6 +56,19 @@ struct PendingCopies {
     copies.resize(kept);
   }
 };
+
+/// Not within a function, where thread_local variables stand for shared memory.
+inline thread_local std::vector<PendingCopies> all_pending_copies(1024);
+
+inline PendingCopies& PendingCopies::of_this_thread() {
+  PendingCopies& own = all_pending_copies[static_cast<std::size_t>(emulation::thread_rank())];
+  const bool same =
+      own.block.x == blockIdx.x && own.block.y == blockIdx.y && own.block.z == blockIdx.z;
+  mixspan::check(same || own.copies.empty(),
+                 "cp.async: a thread of an earlier block ended with copies on their way");
+  own.block = blockIdx;
+  return own;
+}
 
 inline void cp_async_16(SharedAddress to, const void* from, bool valid) {
   PendingCopies::of_this_thread().start(to, from, 16, valid);
