@@ -3,227 +3,15 @@
 // atomics and the bits are always the same (Dao 2023, arXiv:2307.08691, split in two).
 //     p = exp(scale q k^T - lse), delta = rowsum(do * o), ds = p * (do v^T - delta),
 //     dq = scale ds k, dk = scale ds^T q, dv = p^T do; p and ds are rounded to bf16.
-#include <limits>
-
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/attention_mma_walk.cuh"
+#include "kernels/cuda/attention_mma_backward.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/vec.cuh"
 
 namespace mixspan::cuda {
 
 namespace {
 
 using namespace mma;
-
-struct BackwardArguments {
-  HeadRows<bf16> dq, dk, dv;
-  HeadRows<const bf16> do_, q, k, v, o;
-  RowNumbers<const float> lse;
-  RowNumbers<float> delta;
-  AttentionSizes sizes;
-  float scale_log2;  ///< scale * log2(e)
-  BlockOrder order;
-};
-
-/// The rows that stay (queries and their do, or keys and values), 16 kRowTiles of each warp, and
-/// the others, which come kOthers at a time and are multiplied kStep at a time.
-template <int kHeadSize, int kWarpsOfBlock, int kRowTilesOfWarp, int kKeptInRegisters>
-struct BackwardTiles {
-  static constexpr int H = kHeadSize, kWarps = kWarpsOfBlock, kRowTiles = kRowTilesOfWarp;
-  static constexpr int kOthers = 64, kStep = 32;
-  static constexpr int kThreads = 32 * kWarps, kRows = 16 * kRowTiles * kWarps;
-  static constexpr int kRowBytes = kRows * Tile<H>::kRowBytes;
-  static constexpr int kOtherBytes = kOthers * Tile<H>::kRowBytes;
-  static constexpr int kStageBytes = 2 * kOtherBytes;
-  static constexpr int kStagesAt = 2 * kRowBytes;
-  static constexpr int kNumbersAt = kStagesAt + 2 * kStageBytes;
-  using Rows =
-      std::conditional_t<kKeptInRegisters != 0, KeptRows<H, kRowTiles>, SharedRows<H, kRowTiles>>;
-};
-
-template <class S>
-using Products = float[S::kRowTiles][S::kStep / 8][4];
-template <class S>
-using Sums = float[S::kRowTiles][S::H / 8][4];
-
-__device__ inline float finite_or_zero(float lse) {
-  return lse == -std::numeric_limits<float>::infinity() ? 0.0f : lse;  // such rows are masked
-}
-
-// ---- dq -----------------------------------------------------------------------------------------
-
-/// What is known of a row of queries.
-struct QueryRow {
-  float lse_log2, delta;
-  Bounds bounds;
-};
-
-/// What a block of the dq kernel works on, in shared memory, which spares registers.
-template <class S>
-struct QueryPlan {
-  QueryRow rows[S::kRows];
-  const bf16 *k, *v;
-  bf16* dq;
-  int first;
-  TileWalk walk;
-  Bounds reach[S::kWarps];
-};
-template <class S>
-constexpr int query_shared_bytes() {
-  return S::kNumbersAt + static_cast<int>(sizeof(QueryPlan<S>));
-}
-
-/// rowsum(do * o) of a row by two neighbouring lanes.
-template <int H>
-__device__ inline float delta_of(const bf16* d_o, const bf16* o, int lane) {
-  float sum = 0;
-#pragma unroll 2
-  for (int piece = lane % 2; piece < H / 8; piece += 2) {
-    const auto x = load_pack<8>(d_o + 8 * piece), y = load_pack<8>(o + 8 * piece);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sum = fmaf(to_float(x.at[i]), to_float(y.at[i]), sum);
-  }
-  return sum + __shfl_xor_sync(0xffffffffu, sum, 1);
-}
-
-/// Fills in the warp's own rows and its reach, and writes delta.
-template <class S>
-__device__ inline void note_queries(const BackwardArguments& a, QueryPlan<S>& plan,
-                                    const SequenceSpan& span, int b, int n, int own) {
-  const int lane = threadIdx.x % 32, first = plan.first;
-  const float* lse = a.lse.at(b, n);
-  float* delta = a.delta.at(b, n);
-#pragma unroll 1
-  for (int m = 0; m < S::kRowTiles; ++m) {
-    const int row = own + 16 * m + lane / 2, r = first + row;
-    const bool valid = r < a.sizes.Tq;
-    const float own_delta =
-        delta_of<S::H>(a.do_.at(b, valid ? r : 0, n), a.o.at(b, valid ? r : 0, n), lane);
-    if (lane % 2 != 0) continue;
-    plan.rows[row] = {valid ? finite_or_zero(lse[r]) * kLog2e : 0.0f, valid ? own_delta : 0.0f,
-                      bounds_of(a.sizes, span, r)};
-    if (valid) delta[r] = own_delta;
-  }
-  __syncwarp();
-  if (lane == 0) {
-    const int rows = std::min<int>(16 * S::kRowTiles, a.sizes.Tq - first - own);
-    plan.reach[threadIdx.x / 32] =
-        rows <= 0 ? Bounds{0, 0}
-                  : Bounds{plan.rows[own].bounds.begin, plan.rows[own + rows - 1].bounds.end};
-  }
-  __syncwarp();
-}
-
-/// p and dp become ds. `key`: the lane's first key. `rows`: the lane's first row.
-template <class S, bool kMasked>
-__device__ inline void to_query_gradients(Products<S>& p, const Products<S>& dp,
-                                          const QueryRow* rows, int key, float scale_log2) {
-#pragma unroll
-  for (int m = 0; m < S::kRowTiles; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const QueryRow row = rows[m * 16 + half * 8];
-#pragma unroll
-      for (int n = 0; n < S::kStep / 8; ++n) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& x = p[m][n][2 * half + i];
-          const float weight = exp2_approx(fmaf(x, scale_log2, -row.lse_log2));
-          x = weight * (dp[m][n][2 * half + i] - row.delta);
-          if (kMasked && !row.bounds.hold(key + n * 8 + i)) x = 0;
-        }
-      }
-    }
-  }
-}
-
-template <class S, bool kMasked>
-__device__ inline void visit_keys(Sums<S>& dq, const typename S::Rows& q,
-                                  const typename S::Rows& d_o, SharedAddress stage,
-                                  const QueryRow* rows, int key, float scale_log2) {
-  const int lane = threadIdx.x % 32;
-  const auto keys = Fragments<S::H>::of_columns(stage, 0, lane);
-  const auto key_rows = Fragments<S::H>::of_rows(stage, 0, lane);
-#pragma unroll 1
-  for (int first = 0; first < S::kOthers; first += S::kStep) {
-    const int bytes = first * Tile<S::H>::kRowBytes;
-    Products<S> p, dp;
-    clear(p);
-    add_product<S::H>(p, q, keys.moved(bytes));
-    clear(dp);
-    add_product<S::H>(dp, d_o, keys.moved(bytes + S::kOtherBytes));
-    to_query_gradients<S, kMasked>(p, dp, rows, key + first + 2 * (lane % 4), scale_log2);
-    add_weighted<S::H>(dq, p, key_rows.moved(bytes));
-  }
-}
-
-/// Starts the copy of a step's keys and values.
-template <class S>
-__device__ inline void fetch_keys(const BackwardArguments& a, const QueryPlan<S>& plan,
-                                  SharedAddress stages, int step) {
-  if (step >= plan.walk.count()) return;
-  const int first = plan.walk.tile(step) * S::kOthers;
-  const SharedAddress to = stages + step % 2 * S::kStageBytes;
-  load_rows<S::H, S::kOthers, S::kThreads>(to, plan.k, a.k.row, first, a.sizes.Tk);
-  load_rows<S::H, S::kOthers, S::kThreads>(to + S::kOtherBytes, plan.v, a.v.row, first, a.sizes.Tk);
-  cp_async_commit();
-}
-
-// A block for each tile of queries of each head.
-template <class S>
-__global__ void __launch_bounds__(S::kThreads) dq_kernel(const BackwardArguments a) {
-  unsigned char* shared = dynamic_shared<unsigned char>();
-  auto& plan = *reinterpret_cast<QueryPlan<S>*>(shared + S::kNumbersAt);
-  const SharedAddress tiles = shared_address(shared), stages = tiles + S::kStagesAt;
-  const int lane = threadIdx.x % 32, own = static_cast<int>(threadIdx.x) / 32 * 16 * S::kRowTiles;
-  {
-    const BlockOrder::Place place = a.order.place(blockIdx.x);
-    const int b = place.head / a.sizes.N, n = place.head % a.sizes.N, head = n / a.sizes.group;
-    const int first = place.tile * S::kRows, last = std::min<int>(first + S::kRows, a.sizes.Tq);
-    const SequenceSpan span = a.sizes.sequence(b);
-    if (threadIdx.x == 0) {
-      plan.k = a.k.at(b, 0, head);
-      plan.v = a.v.at(b, 0, head);
-      plan.dq = a.dq.at(b, 0, n);
-      plan.first = first;
-      plan.walk = key_walk(a.sizes, span, first, last, S::kOthers);
-    }
-    __syncthreads();
-    load_rows<S::H, S::kRows, S::kThreads>(tiles, a.q.at(b, 0, n), a.q.row, first, last);
-    load_rows<S::H, S::kRows, S::kThreads>(tiles + S::kRowBytes, a.do_.at(b, 0, n), a.do_.row,
-                                           first, last);
-    cp_async_commit();
-    fetch_keys<S>(a, plan, stages, 0);
-    note_queries<S>(a, plan, span, b, n, own);
-    cp_async_wait<0>();
-    __syncthreads();
-  }
-  typename S::Rows q, d_o;
-  q.load(Fragments<S::H>::of_rows(tiles, own, lane));
-  d_o.load(Fragments<S::H>::of_rows(tiles + S::kRowBytes, own, lane));
-  Sums<S> dq;
-  clear(dq);
-  const QueryRow* rows = plan.rows + own + lane / 4;
-  for (int step = 0; step < plan.walk.count(); ++step) {
-    cp_async_wait<0>();
-    __syncthreads();
-    fetch_keys<S>(a, plan, stages, step + 1);
-    const SharedAddress stage = stages + step % 2 * S::kStageBytes;
-    if (step >= plan.walk.masked()) {
-      visit_keys<S, false>(dq, q, d_o, stage, rows, 0, a.scale_log2);
-      continue;
-    }
-    const int key = plan.walk.tile(step) * S::kOthers;
-    const Bounds reach = plan.reach[threadIdx.x / 32];
-    if (key + S::kOthers <= reach.begin || key >= reach.end) continue;
-    visit_keys<S, true>(dq, q, d_o, stage, rows, key, a.scale_log2);
-  }
-  store_rows<S::H>(shared, own, plan.dq, a.dq.row, plan.first, a.sizes.Tq, dq,
-                   [&](int, int) { return a.sizes.scale; });
-}
-
-// ---- dk and dv ----------------------------------------------------------------------------------
 
 /// What is known of the queries of a stage.
 template <class S>
@@ -380,18 +168,10 @@ __global__ void __launch_bounds__(S::kThreads) dkv_kernel(const BackwardArgument
                    [](int, int) { return 1.0f; });
 }
 
-template <class Queries, class Keys>
-void launch_backward(const Exec& ex, BackwardArguments a) {
-  const AttentionSizes& s = a.sizes;
-  if (s.Tq > 0 && s.N > 0) {
-    a.order = block_order(s, Queries::kRows, s.Tq, s.N, true);
-    launch(ex, dq_kernel<Queries>, a.order.blocks(), Queries::kThreads,
-           query_shared_bytes<Queries>(), a);
-  }
-  if (s.Tk > 0) {
-    a.order = block_order(s, Keys::kRows, s.Tk, s.K, false);
-    launch(ex, dkv_kernel<Keys>, a.order.blocks(), Keys::kThreads, key_shared_bytes<Keys>(), a);
-  }
+template <class S>
+void launch_dkv(const Exec& ex, BackwardArguments a) {
+  a.order = block_order(a.sizes, S::kRows, a.sizes.Tk, a.sizes.K, false);
+  launch(ex, dkv_kernel<S>, a.order.blocks(), S::kThreads, key_shared_bytes<S>(), a);
 }
 
 }  // namespace
@@ -414,18 +194,12 @@ void attention_mma::backward(const Exec& ex, View dq, View dk, View dv, ConstVie
                                attention_sizes(q, k, rule),
                                rule.scale * kLog2e,
                                {}};
-  if (a.sizes.H == 32) {
-    return launch_backward<BackwardTiles<32, 4, 2, 1>, BackwardTiles<32, 4, 2, 1>>(ex, a);
-  }
-  if (a.sizes.H == 64) {
-    return launch_backward<BackwardTiles<64, 4, 2, 0>, BackwardTiles<64, 8, 1, 1>>(ex, a);
-  }
-  if (a.sizes.H == 96) {
-    return launch_backward<BackwardTiles<96, 8, 1, 1>, BackwardTiles<96, 8, 1, 0>>(ex, a);
-  }
-  if (a.sizes.H == 128) {
-    return launch_backward<BackwardTiles<128, 8, 1, 1>, BackwardTiles<128, 8, 1, 0>>(ex, a);
-  }
+  if (a.sizes.Tq > 0 && a.sizes.N > 0) launch_dq(ex, a);
+  if (a.sizes.Tk == 0) return;
+  if (a.sizes.H == 32) return launch_dkv<BackwardTiles<32, 4, 2, 1>>(ex, a);
+  if (a.sizes.H == 64) return launch_dkv<BackwardTiles<64, 8, 1, 1>>(ex, a);
+  if (a.sizes.H == 96) return launch_dkv<BackwardTiles<96, 8, 1, 0>>(ex, a);
+  if (a.sizes.H == 128) return launch_dkv<BackwardTiles<128, 8, 1, 0>>(ex, a);
   fail("attention: the mma kernel has no head size of {}", a.sizes.H);
 }
 

@@ -3,15 +3,15 @@
 
 #include <cuda_runtime.h>
 
-#include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "core/dtype.h"
 #include "core/error.h"
 #include "tests/emulation/emulation.h"
+#include "tests/emulation/pending_copies.h"
 
 namespace mixspan::cuda {
 
@@ -19,67 +19,16 @@ using SharedAddress = std::uint32_t;
 
 inline SharedAddress shared_address(const void* p) { return emulation::shared_address(p); }
 
-/// The copies of one thread that were started and not yet waited for. A GPU may bring them at any
-/// time until then; here the target holds NaN patterns from the start, and the bytes come at the
-/// wait, so that both who reads too early and who is overwritten too early shows.
-struct PendingCopies {
-  struct Copy {
-    void* to;
-    const void* from;  // null: zeros
-    std::size_t bytes;
-    int group;
-  };
-  std::vector<Copy> copies;
-  uint3 block{0, 0, 0};
-  int groups = 0;  // that were committed
-
-  static PendingCopies& of_this_thread();
-  void start(SharedAddress to, const void* from, std::size_t bytes, bool valid) {
-    mixspan::check(to % bytes == 0 && reinterpret_cast<std::uintptr_t>(from) % bytes == 0,
-                   "cp.async of {} bytes at an address that is no multiple of it", bytes);
-    if (valid) emulation::check_device_range(from, bytes, "cp.async");
-    void* target = emulation::shared_pointer(to, bytes);
-    std::memset(target, 0xff, bytes);
-    copies.push_back({target, valid ? from : nullptr, bytes, groups});
-  }
-  void wait(int pending) {
-    std::size_t kept = 0;
-    for (const Copy& c : copies) {
-      if (c.group >= groups - pending) {
-        copies[kept++] = c;
-      } else if (c.from == nullptr) {
-        std::memset(c.to, 0, c.bytes);
-      } else {
-        std::memcpy(c.to, c.from, c.bytes);
-      }
-    }
-    copies.resize(kept);
-  }
-};
-
-/// Not within a function, where thread_local variables stand for shared memory.
-inline thread_local std::vector<PendingCopies> all_pending_copies(1024);
-
-inline PendingCopies& PendingCopies::of_this_thread() {
-  PendingCopies& own = all_pending_copies[static_cast<std::size_t>(emulation::thread_rank())];
-  const bool same =
-      own.block.x == blockIdx.x && own.block.y == blockIdx.y && own.block.z == blockIdx.z;
-  mixspan::check(same || own.copies.empty(),
-                 "cp.async: a thread of an earlier block ended with copies on their way");
-  own.block = blockIdx;
-  return own;
-}
-
 inline void cp_async_16(SharedAddress to, const void* from, bool valid) {
-  PendingCopies::of_this_thread().start(to, from, 16, valid);
+  emulation::PendingCopies::of_this_thread().start(to, from, 16, valid);
 }
 inline void cp_async_4(SharedAddress to, const void* from, bool valid) {
-  PendingCopies::of_this_thread().start(to, from, 4, valid);
+  emulation::PendingCopies::of_this_thread().start(to, from, 4, valid);
 }
-inline void cp_async_commit() { ++PendingCopies::of_this_thread().groups; }
+inline void cp_async_commit() { ++emulation::PendingCopies::of_this_thread().groups; }
 template <int kPending>
 inline void cp_async_wait() {
-  PendingCopies::of_this_thread().wait(kPending);
+  emulation::PendingCopies::of_this_thread().wait(kPending);
 }
 
 namespace ldmatrix_emulated {
