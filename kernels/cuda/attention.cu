@@ -21,8 +21,9 @@ struct SpanVisitor {
   }
 };
 
-AttentionKernel chosen(const Exec& ex, const ConstView& q, std::initializer_list<ConstView> rows) {
-  AttentionNeeds needs{q.dtype(), q.dim(3)};
+AttentionKernel chosen(const Exec& ex, const ConstView& q, float scale,
+                       std::initializer_list<ConstView> rows) {
+  AttentionNeeds needs{.dtype = q.dtype(), .head_size = q.dim(3), .scale = scale};
   check(cudaDeviceGetAttribute(&needs.major, cudaDevAttrComputeCapabilityMajor, ex.device.index));
   check(cudaDeviceGetAttribute(&needs.minor, cudaDevAttrComputeCapabilityMinor, ex.device.index));
   for (const ConstView& x : rows) {
@@ -73,9 +74,11 @@ AttentionSizes attention_sizes(const ConstView& q, const ConstView& k, const Att
 void attention_forward(const Exec& ex, View o, View lse, ConstView q, ConstView k, ConstView v,
                        const AttentionRule& rule) {
   check_lse(lse);
-  if (chosen(ex, q, {o, k, v}) == AttentionKernel::mma) {
-    return attention_mma::forward(ex, o, lse, q, k, v, rule);
+  const AttentionKernel kernel = chosen(ex, q, rule.scale, {o, q, k, v});
+  if (kernel == AttentionKernel::wgmma) {
+    return attention_wgmma::forward(ex, o, lse, q, k, v, rule);
   }
+  if (kernel == AttentionKernel::mma) return attention_mma::forward(ex, o, lse, q, k, v, rule);
   attention_naive::forward(ex, o, lse, q, k, v, rule);
 }
 
@@ -83,7 +86,11 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
                         ConstView k, ConstView v, ConstView o, ConstView lse,
                         const AttentionRule& rule) {
   check_lse(lse);
-  if (chosen(ex, q, {dq, dk, dv, do_, k, v, o}) == AttentionKernel::mma) {
+  const AttentionKernel kernel = chosen(ex, q, rule.scale, {dq, dk, dv, do_, q, k, v, o});
+  if (kernel == AttentionKernel::wgmma) {
+    return attention_wgmma::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
+  }
+  if (kernel == AttentionKernel::mma) {
     return attention_mma::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
   }
   attention_naive::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);

@@ -32,4 +32,13 @@ void backward(const Exec&, View dq, View dk, View dv, ConstView do_, ConstView q
               ConstView v, ConstView o, ConstView lse, const AttentionRule&);
 }  // namespace attention_mma
 
+/// Tiles that the copy engine brings, on the warpgroup products of sm_90a; bf16. What it can do:
+/// attention_choice.h.
+namespace attention_wgmma {
+void forward(const Exec&, View o, View lse, ConstView q, ConstView k, ConstView v,
+             const AttentionRule&);
+void backward(const Exec&, View dq, View dk, View dv, ConstView do_, ConstView q, ConstView k,
+              ConstView v, ConstView o, ConstView lse, const AttentionRule&);
+}  // namespace attention_wgmma
+
 }  // namespace mixspan::cuda

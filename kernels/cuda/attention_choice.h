@@ -31,6 +31,7 @@ struct AttentionNeeds {
   std::int64_t head_size;
   int major = 0, minor = 0;  ///< the device's compute capability
   bool aligned = true;       ///< all rows begin at multiples of 16 bytes
+  float scale = 1.0f;        ///< of the scores
 };
 
 /// The head sizes of attention_mma.
@@ -62,7 +63,20 @@ inline std::string why_not_mma(const AttentionNeeds& needs) {
 }
 
 /// Why wgmma cannot do it; empty when it can.
-inline std::string why_not_wgmma(const AttentionNeeds&) { return "this version does not have it"; }
+inline std::string why_not_wgmma(const AttentionNeeds& needs) {
+  if (needs.dtype != DType::bf16) {
+    return fmt::format("it computes in bf16, and the model in {}", mixspan::name_of(needs.dtype));
+  }
+  if (needs.head_size != 64 && needs.head_size != 128) {
+    return fmt::format("it has heads of 64 and 128 channels, not {}", needs.head_size);
+  }
+  if (needs.major != 9 || needs.minor != 0) {
+    return fmt::format("it needs a device of compute capability 9.0, this one has {}.{}",
+                       needs.major, needs.minor);
+  }
+  if (!(needs.scale > 0)) return "it needs scores with a scale above 0";
+  return needs.aligned ? "" : "its rows must begin at multiples of 16 bytes";
+}
 
 inline std::string why_not(AttentionKernel kernel, const AttentionNeeds& needs) {
   if (kernel == AttentionKernel::mma) return why_not_mma(needs);

@@ -33,6 +33,8 @@ bool in_kernel();
 /// The calling thread's number in its block (x fastest), and the number of threads there.
 int thread_rank();
 int block_threads();
+/// How many blocks the calling OS thread has begun: tells one block's state from the next one's.
+std::uint64_t block_serial();
 inline int lane() { return thread_rank() % 32; }
 
 /// Threads that do something together.

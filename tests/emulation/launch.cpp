@@ -79,6 +79,7 @@ struct Engine {
   SharedMemory shared;
 };
 thread_local std::unique_ptr<Engine> this_engine;
+thread_local std::uint64_t blocks_begun = 0;
 
 Engine& engine() {
   if (!this_engine) this_engine = std::make_unique<Engine>();
@@ -149,6 +150,7 @@ Settings& settings() {
 bool in_kernel() { return this_engine && this_engine->runner.rank() >= 0; }
 int thread_rank() { return runner().rank(); }
 int block_threads() { return runner().threads(); }
+std::uint64_t block_serial() { return blocks_begun; }
 
 void collective_erased(Group group, const char* operation, void* deposit, Compute compute,
                        void* context, std::source_location where) {
@@ -216,6 +218,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
   for (const std::uint64_t n : block_order(nx * ny * gridDim.z)) {
     blockIdx = {static_cast<unsigned>(n % nx), static_cast<unsigned>(n / nx % ny),
                 static_cast<unsigned>(n / (nx * ny))};
+    ++blocks_begun;
     poison_static_shared();
     e.shared.begin_block(config.dynamicSmemBytes);
     try {
