@@ -1,5 +1,8 @@
 // Attention with the warpgroup products of sm_90a against the oracle, by the error of a plain bf16
 // attention.
+#include <cmath>
+#include <limits>
+
 #include "kernels/cuda/attention_choice.h"
 #include "kernels/tile_ranges.h"
 #include "tests/cuda/attention_on_device.h"
@@ -9,10 +12,10 @@
 namespace mixspan::test {
 namespace {
 
-class AttentionWgmma : public DeviceTest {
+class AttentionWgmma : public AttentionDeviceTest {
  protected:
   void SetUp() override {
-    DeviceTest::SetUp();
+    AttentionDeviceTest::SetUp();
     require_capability(9, 0);
   }
   Exec wgmma() const {
@@ -21,7 +24,7 @@ class AttentionWgmma : public DeviceTest {
     return ex;
   }
   AttentionOutputs run(const AttentionInputs& in) const {
-    return run_on_device(*this, wgmma(), in, DType::bf16);
+    return run_on_device(wgmma(), in, DType::bf16);
   }
   /// Whatever runs beside the threads comes late, or at once.
   void expect_oracle(const AttentionInputs& in) const {
