@@ -14,8 +14,10 @@ struct AdamWStep {
   double grad_scale = 1;  ///< multiplies every gradient first: clipping
 };
 
-/// w, m, v, g: (n) f32, contiguous. One pass; overwrites w, m, v.
-void adamw(const Exec&, View w, View m, View v, ConstView g, const AdamWStep& step);
+/// w, m, v, g: (n) f32, contiguous. One pass; overwrites w, m, v, and `rounded` (n) bf16 with the
+/// new w to nearest, unless it is empty.
+void adamw(const Exec&, View w, View m, View v, ConstView g, const AdamWStep& step,
+           View rounded = {});
 
 namespace oracle {
 void adamw(View w, View m, View v, ConstView g, const AdamWStep& step);  ///< f32 or f64

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/attention_merge.h"
 
 namespace mixspan {
 
@@ -31,12 +32,12 @@ void merge_row(float* o, float& lse, const float* part_o, float part_lse, std::i
 }  // namespace
 
 void attention_merge(const Exec& ex, View o, View lse, ConstView part_o, ConstView part_lse) {
-  check(!ex.device.is_cuda(), "attention merge: this build has no path for a CUDA device");
   check(o.shape().rank() == 4, "attention merge: wanted o (B, T, N, H), got {}", o.shape().str());
   const std::int64_t B = o.dim(0), T = o.dim(1), N = o.dim(2), H = o.dim(3);
   check_shape("attention merge: lse", lse, {B, N, T});
   check_shape("attention merge: part_o", part_o, o.shape());
   check_shape("attention merge: part_lse", part_lse, lse.shape());
+  if (ex.device.is_cuda()) return cuda::attention_merge(ex, o, lse, part_o, part_lse);
   if (ex.oracle) return oracle::attention_merge(o, lse, part_o, part_lse);
   float *to = o.data<float>(), *sums = lse.data<float>();
   const float *from = part_o.data<float>(), *part_sums = part_lse.data<float>();

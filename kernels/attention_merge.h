@@ -14,8 +14,9 @@ namespace mixspan {
 ///     o' = exp(lse - lse') o + exp(part_lse - lse') part_o,
 /// without overflow for any finite lse. A side whose lse is -infinity has read no key: its o is not
 /// looked at, and the other's stays as it is, bit for bit. To start from nothing, fill o with 0 and
-/// lse with -infinity. All f32; the last dim is contiguous, others may be strided. Rounding depends
-/// on the order in which parts are merged, not on the number of threads.
+/// lse with -infinity. All f32, on a device o and part_o also bf16, both alike; the last dim is
+/// contiguous, others may be strided. Rounding depends on the order in which parts are merged, not
+/// on the number of threads.
 void attention_merge(const Exec&, View o, View lse, ConstView part_o, ConstView part_lse);
 
 namespace oracle {

@@ -3,21 +3,25 @@
 #include <cmath>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/cross_entropy.h"
+#include "kernels/indices.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
 
 namespace {
 
-void check_arguments(const ConstView& losses, const ConstView& logits, const ConstView& targets) {
-  const std::int64_t rows = logits.dim(0), V = logits.dim(1);
+void check_shapes(const ConstView& losses, const ConstView& logits, const ConstView& targets) {
+  const std::int64_t rows = logits.dim(0);
   check_shape("cross_entropy: losses", losses, {rows});
+  check_dtype("cross_entropy: losses", losses, DType::f32);
   check_shape("cross_entropy: targets", targets, {rows});
-  const std::int32_t* t = targets.data<std::int32_t>();
-  for (std::int64_t r = 0; r < rows; ++r) {
-    check(t[r] == kIgnoreTarget || (t[r] >= 0 && t[r] < V),
-          "cross_entropy: target {} of row {} is outside [0, {})", t[r], r, V);
-  }
+  check_dtype("cross_entropy: targets", targets, DType::i32);
+}
+
+void check_targets(const ConstView& logits, const ConstView& targets) {
+  check_indices("cross_entropy: target", targets, logits.dim(0), logits.dim(1),
+                IgnoredIndex::is_allowed);
 }
 
 // max + log(sum) in fp64: near a certain prediction the loss is the difference of two close
@@ -29,8 +33,10 @@ float loss_of(float max, double sum, float at_target) {
 }  // namespace
 
 void cross_entropy_forward(const Exec& exec, View losses, ConstView logits, ConstView targets) {
+  check_shapes(losses, logits, targets);
+  if (exec.device.is_cuda()) return cuda::cross_entropy_forward(exec, losses, logits, targets);
   if (exec.oracle) return oracle::cross_entropy_forward(losses, logits, targets);
-  check_arguments(losses, logits, targets);
+  check_targets(logits, targets);
   const std::int64_t rows = logits.dim(0), V = logits.dim(1);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(V), [&](auto begin, auto end, auto) {
@@ -48,8 +54,12 @@ void cross_entropy_forward(const Exec& exec, View losses, ConstView logits, Cons
 
 void cross_entropy_forward_backward(const Exec& exec, View losses, View logits, ConstView targets,
                                     float scale) {
+  check_shapes(losses, logits, targets);
+  if (exec.device.is_cuda()) {
+    return cuda::cross_entropy_forward_backward(exec, losses, logits, targets, scale);
+  }
   if (exec.oracle) return oracle::cross_entropy_forward_backward(losses, logits, targets, scale);
-  check_arguments(losses, logits, targets);
+  check_targets(logits, targets);
   const std::int64_t rows = logits.dim(0), V = logits.dim(1);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(V), [&](auto begin, auto end, auto) {

@@ -8,9 +8,10 @@
 
 namespace mixspan {
 
-/// logits: (rows, V) f32. targets: (rows) i32. losses: (rows) f32: logsumexp(logits) -
-/// logits[target], natural log; overwrites. A row whose target is kIgnoreTarget has loss 0; any
-/// other target outside [0, V) throws.
+/// logits: (rows, V) f32, on a device also bf16; rows may be strided. targets: (rows) i32. losses:
+/// (rows) f32: logsumexp(logits) - logits[target], natural log; overwrites. A row whose target is
+/// kIgnoreTarget has loss 0; any other target outside [0, V) throws, on a device instead its loss
+/// and gradient become NaNs (kernels/indices.h says why).
 void cross_entropy_forward(const Exec&, View losses, ConstView logits, ConstView targets);
 /// The same, and overwrites logits with scale * d(loss)/d(logits) = scale * (softmax - onehot);
 /// zeros in a row without a target.

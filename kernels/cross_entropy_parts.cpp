@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/cross_entropy_parts.h"
+#include "kernels/indices.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
@@ -52,11 +54,11 @@ void cross_entropy_part(const Exec& exec, View part, View logits, ConstView targ
   const std::int64_t rows = logits.dim(0), V = logits.dim(1), vocab = shard.vocab(V);
   check_shape("cross_entropy: part", part, {rows, kCrossEntropyPart});
   check_shape("cross_entropy: targets", targets, {rows});
+  check_dtype("cross_entropy: part", part, DType::f32);
+  check_dtype("cross_entropy: targets", targets, DType::i32);
+  if (exec.device.is_cuda()) return cuda::cross_entropy_part(exec, part, logits, targets, shard);
+  check_indices("cross_entropy: target", targets, rows, vocab, IgnoredIndex::is_allowed);
   const std::int32_t* target = targets.data<std::int32_t>();
-  for (std::int64_t r = 0; r < rows; ++r) {
-    check(target[r] == kIgnoreTarget || (target[r] >= 0 && target[r] < vocab),
-          "cross_entropy: target {} of row {} is outside [0, {})", target[r], r, vocab);
-  }
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(V), [&](auto begin, auto end, auto) {
     for (std::int64_t r = begin; r < end; ++r) {
@@ -78,6 +80,7 @@ void cross_entropy_join(const Exec& exec, View losses, ConstView parts, ConstVie
   const std::int64_t rows = targets.dim(0);
   check_shape("cross_entropy: losses", losses, {rows});
   check_parts(parts, rows);
+  if (exec.device.is_cuda()) return cuda::cross_entropy_join(exec, losses, parts, targets);
   for_each_chunk(exec.threads, rows, kChunk, [&](auto begin, auto end, auto) {
     for (std::int64_t r = begin; r < end; ++r) {
       float& loss = losses.data<float>()[r];
@@ -89,16 +92,19 @@ void cross_entropy_join(const Exec& exec, View losses, ConstView parts, ConstVie
   });
 }
 
-void cross_entropy_part_backward(const Exec& exec, View exps, ConstView parts, std::int64_t index,
+void cross_entropy_part_backward(const Exec& exec, View kept, ConstView parts, std::int64_t index,
                                  ConstView targets, VocabShard shard, float scale) {
-  const std::int64_t rows = exps.dim(0), V = exps.dim(1);
+  const std::int64_t rows = kept.dim(0), V = kept.dim(1);
   check_shape("cross_entropy: targets", targets, {rows});
   check_parts(parts, rows);
+  if (exec.device.is_cuda()) {
+    return cuda::cross_entropy_part_backward(exec, kept, parts, targets, shard, scale);
+  }
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(V), [&](auto begin, auto end, auto) {
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int32_t target = targets.data<std::int32_t>()[r];
-      float* row = exps.data<float>() + r * exps.stride(0);
+      float* row = kept.data<float>() + r * kept.stride(0);
       if (target == kIgnoreTarget) {
         std::fill(row, row + V, 0.0f);
         continue;

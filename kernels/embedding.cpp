@@ -3,30 +3,31 @@
 #include <algorithm>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/embedding.h"
+#include "kernels/indices.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
 
 namespace {
 
-void check_indices(std::string_view name, const ConstView& indices, std::int64_t rows,
-                   std::int64_t limit) {
-  check_shape(name, indices, {rows});
-  const std::int32_t* index = indices.data<std::int32_t>();
-  for (std::int64_t r = 0; r < rows; ++r) {
-    check(index[r] >= 0 && index[r] < limit, "{} {} of row {} is outside [0, {})", name, index[r],
-          r, limit);
-  }
-}
-
-void check_arguments(const ConstView& x, const ConstView& tokens, const ConstView& positions,
-                     const ConstView& wte, const ConstView& wpe, const VocabShard& shard) {
+void check_shapes(const ConstView& x, const ConstView& tokens, const ConstView& positions,
+                  const ConstView& wte, const ConstView& wpe) {
   const std::int64_t rows = x.dim(0), C = x.dim(1);
   check_shape("embedding: token table", wte, {wte.dim(0), C});
-  check_indices("embedding: token", tokens, rows, shard.vocab(wte.dim(0)));
+  check_shape("embedding: token", tokens, {rows});
+  check_dtype("embedding: token", tokens, DType::i32);
   if (wpe.empty()) return;
   check_shape("embedding: position table", wpe, {wpe.dim(0), C});
-  check_indices("embedding: position", positions, rows, wpe.dim(0));
+  check_shape("embedding: position", positions, {rows});
+  check_dtype("embedding: position", positions, DType::i32);
+}
+
+void check_values(const ConstView& tokens, const ConstView& positions, const ConstView& wte,
+                  const ConstView& wpe, const VocabShard& shard) {
+  const std::int64_t rows = tokens.dim(0);
+  check_indices("embedding: token", tokens, rows, shard.vocab(wte.dim(0)));
+  if (!wpe.empty()) check_indices("embedding: position", positions, rows, wpe.dim(0));
 }
 
 // Row `index` of a table.
@@ -38,8 +39,12 @@ const float* row_of(const ConstView& table, std::int64_t index) {
 
 void embedding_forward(const Exec& exec, View x, ConstView tokens, ConstView positions,
                        ConstView wte, ConstView wpe, VocabShard shard) {
+  check_shapes(x, tokens, positions, wte, wpe);
+  if (exec.device.is_cuda()) {
+    return cuda::embedding_forward(exec, x, tokens, positions, wte, wpe, shard);
+  }
   if (exec.oracle) return oracle::embedding_forward(x, tokens, positions, wte, wpe, shard);
-  check_arguments(x, tokens, positions, wte, wpe, shard);
+  check_values(tokens, positions, wte, wpe, shard);
   const std::int64_t rows = x.dim(0), C = x.dim(1);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, rows, rows_per_chunk(C), [&](auto begin, auto end, auto) {
@@ -62,8 +67,12 @@ void embedding_forward(const Exec& exec, View x, ConstView tokens, ConstView pos
 
 void embedding_backward(const Exec& exec, View dwte, View dwpe, ConstView dx, ConstView tokens,
                         ConstView positions, VocabShard shard) {
+  check_shapes(dx, tokens, positions, dwte, dwpe);
+  if (exec.device.is_cuda()) {
+    return cuda::embedding_backward(exec, dwte, dwpe, dx, tokens, positions, shard);
+  }
   if (exec.oracle) return oracle::embedding_backward(dwte, dwpe, dx, tokens, positions, shard);
-  check_arguments(dx, tokens, positions, dwte, dwpe, shard);
+  check_values(tokens, positions, dwte, dwpe, shard);
   const std::int64_t rows = dx.dim(0), C = dx.dim(1);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   // Each thread owns a slice of channels and walks all rows in order, so rows that share a token

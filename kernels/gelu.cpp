@@ -2,6 +2,7 @@
 
 #include "kernels/bf16_tiles.h"
 #include "kernels/chunks.h"
+#include "kernels/cuda/gelu.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
@@ -31,10 +32,11 @@ const std::uint16_t* halves(const ConstView& x) {
 }  // namespace
 
 void gelu_forward(const Exec& exec, View y, ConstView x) {
-  if (exec.oracle) return oracle::gelu_forward(y, x);
   check_shape("gelu_forward: y", y, x.shape());
   check_contiguous("gelu_forward: y", y);
   check_contiguous("gelu_forward: x", x);
+  if (exec.device.is_cuda()) return cuda::gelu_forward(exec, y, x);
+  if (exec.oracle) return oracle::gelu_forward(y, x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   if (stored_as_bf16("gelu_forward: x", y, x)) {
     const bf16_product::Kernels& kernels = bf16_product::kernels(exec.isa);
@@ -53,12 +55,13 @@ void gelu_forward(const Exec& exec, View y, ConstView x) {
 }
 
 void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x) {
-  if (exec.oracle) return oracle::gelu_backward(dx, dy, x);
   check_shape("gelu_backward: dx", dx, x.shape());
   check_shape("gelu_backward: dy", dy, x.shape());
   check_contiguous("gelu_backward: dx", dx);
   check_contiguous("gelu_backward: dy", dy);
   check_contiguous("gelu_backward: x", x);
+  if (exec.device.is_cuda()) return cuda::gelu_backward(exec, dx, dy, x);
+  if (exec.oracle) return oracle::gelu_backward(dx, dy, x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   check_dtype("gelu_backward: dy", dy, dx.dtype());
   if (stored_as_bf16("gelu_backward: x", dx, x)) {

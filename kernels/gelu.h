@@ -7,7 +7,8 @@
 
 namespace mixspan {
 
-/// x, y: any equal shape, f32 or both bf16 (computed in fp32). Overwrites y; y may be x.
+/// x, y: any equal shape, contiguous, f32 or both bf16 (computed in fp32). Overwrites y; y may be
+/// x.
 void gelu_forward(const Exec&, View y, ConstView x);
 /// dx = dy gelu'(x), types as above. Overwrites dx; dx may be dy.
 void gelu_backward(const Exec&, View dx, ConstView dy, ConstView x);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/layer_norm.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
@@ -14,22 +15,30 @@ const float* row_of(const ConstView& v, std::int64_t r) {
   return v.data<float>() + r * v.stride(0);
 }
 
-void check_statistics(std::string_view name, const ConstView& v, std::int64_t rows) {
-  check_shape(name, v, {rows});
-  check_dtype(name, v, DType::f32);
+// f32 whatever x is; but the oracle's views are all of one type.
+void check_f32(const Exec& exec, std::string_view name, const ConstView& v, std::int64_t size) {
+  check_shape(name, v, {size});
+  if (!exec.oracle) check_dtype(name, v, DType::f32);
+}
+void check_like(std::string_view name, const ConstView& v, const Shape& shape, const ConstView& x) {
+  check_shape(name, v, shape);
+  check_dtype(name, v, x.dtype());
 }
 
 }  // namespace
 
 void layer_norm_forward(const Exec& exec, View y, View mean, View rstd, ConstView x, ConstView gain,
                         ConstView bias, float eps) {
-  if (exec.oracle) return oracle::layer_norm_forward(y, mean, rstd, x, gain, bias, eps);
   const std::int64_t rows = x.dim(0), C = x.dim(1);
-  check_shape("layer_norm_forward: y", y, {rows, C});
-  check_statistics("layer_norm_forward: mean", mean, rows);
-  check_statistics("layer_norm_forward: rstd", rstd, rows);
-  check_statistics("layer_norm_forward: gain", gain, C);
-  check_statistics("layer_norm_forward: bias", bias, C);
+  check_like("layer_norm_forward: y", y, {rows, C}, x);
+  check_f32(exec, "layer_norm_forward: mean", mean, rows);
+  check_f32(exec, "layer_norm_forward: rstd", rstd, rows);
+  check_like("layer_norm_forward: gain", gain, {C}, x);
+  check_like("layer_norm_forward: bias", bias, {C}, x);
+  if (exec.device.is_cuda()) {
+    return cuda::layer_norm_forward(exec, y, mean, rstd, x, gain, bias, eps);
+  }
+  if (exec.oracle) return oracle::layer_norm_forward(y, mean, rstd, x, gain, bias, eps);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   const float *g = gain.data<float>(), *b = bias.data<float>();
   for_each_chunk(exec.threads, rows, rows_per_chunk(C), [&](auto begin, auto end, auto) {
@@ -46,17 +55,20 @@ void layer_norm_forward(const Exec& exec, View y, View mean, View rstd, ConstVie
 
 void layer_norm_backward(const Exec& exec, View dx, View dgain, View dbias, ConstView dy,
                          ConstView x, ConstView gain, ConstView mean, ConstView rstd, DxMode mode) {
+  const std::int64_t rows = x.dim(0), C = x.dim(1);
+  check_like("layer_norm_backward: dx", dx, {rows, C}, x);
+  check_like("layer_norm_backward: dy", dy, {rows, C}, x);
+  check_f32(exec, "layer_norm_backward: mean", mean, rows);
+  check_f32(exec, "layer_norm_backward: rstd", rstd, rows);
+  check_like("layer_norm_backward: gain", gain, {C}, x);
+  check_f32(exec, "layer_norm_backward: dgain", dgain, C);
+  check_f32(exec, "layer_norm_backward: dbias", dbias, C);
+  if (exec.device.is_cuda()) {
+    return cuda::layer_norm_backward(exec, dx, dgain, dbias, dy, x, gain, mean, rstd, mode);
+  }
   if (exec.oracle) {
     return oracle::layer_norm_backward(dx, dgain, dbias, dy, x, gain, mean, rstd, mode);
   }
-  const std::int64_t rows = x.dim(0), C = x.dim(1);
-  check_shape("layer_norm_backward: dx", dx, {rows, C});
-  check_shape("layer_norm_backward: dy", dy, {rows, C});
-  check_statistics("layer_norm_backward: mean", mean, rows);
-  check_statistics("layer_norm_backward: rstd", rstd, rows);
-  check_statistics("layer_norm_backward: gain", gain, C);
-  check_statistics("layer_norm_backward: dgain", dgain, C);
-  check_statistics("layer_norm_backward: dbias", dbias, C);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   const Arena::Scope scope = exec.scratch.scope();
   // The gradients of gain and bias from each piece of rows; joined in order afterwards.

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/reduce.h"
 #include "kernels/simd/row_ops.h"
 
 namespace mixspan {
@@ -13,7 +14,6 @@ namespace {
 // Sum over chunks of piece(begin, length), in the order of the chunks.
 template <class Piece>
 double sum_of_pieces(const Exec& exec, const ConstView& x, Piece piece) {
-  check_contiguous("reduction", x);
   const Arena::Scope scope = exec.scratch.scope();
   const std::int64_t pieces = chunk_count(x.size(), kChunk);
   const View partial = exec.scratch.allocate("reduction", {pieces}, DType::f64);
@@ -29,16 +29,22 @@ double sum_of_pieces(const Exec& exec, const ConstView& x, Piece piece) {
 }  // namespace
 
 double sum_of_squares(const Exec& exec, ConstView x) {
+  check_contiguous("sum_of_squares", x);
+  if (exec.device.is_cuda()) return cuda::sum_of_squares(exec, x);
   if (exec.oracle) return oracle::sum_of_squares(x);
   return sum_of_pieces(exec, x, simd::row_ops(exec.isa).sum_of_squares);
 }
 
 double sum(const Exec& exec, ConstView x) {
+  check_contiguous("sum", x);
+  if (exec.device.is_cuda()) return cuda::sum(exec, x);
   if (exec.oracle) return oracle::sum(x);
   return sum_of_pieces(exec, x, simd::row_ops(exec.isa).sum);
 }
 
 std::int64_t first_nonfinite(const Exec& exec, ConstView x) {
+  check_contiguous("first_nonfinite", x);
+  if (exec.device.is_cuda()) return cuda::first_nonfinite(exec, x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   const double bad_chunks = sum_of_pieces(exec, x, [&](const float* piece, std::int64_t n) {
     return ops.all_finite(piece, n) ? 0.0 : 1.0;
@@ -52,6 +58,7 @@ void add_into(const Exec& exec, View y, ConstView x) {
   check_shape("add_into: y", y, x.shape());
   check_contiguous("add_into: y", y);
   check_contiguous("add_into: x", x);
+  if (exec.device.is_cuda()) return cuda::add_into(exec, y, x);
   if (exec.oracle) return oracle::add_into(y, x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   for_each_chunk(exec.threads, x.size(), kChunk, [&](std::int64_t begin, std::int64_t end, auto) {

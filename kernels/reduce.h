@@ -7,13 +7,14 @@
 
 namespace mixspan {
 
-/// Sum of squares of a contiguous f32 view, in fp64.
+/// x is contiguous, f32, on a device also bf16. On a device the first three wait for the stream.
+/// Sum of squares, in fp64.
 double sum_of_squares(const Exec&, ConstView x);
-/// Sum of a contiguous f32 view, in fp64.
+/// Sum, in fp64.
 double sum(const Exec&, ConstView x);
-/// Index of the first NaN or infinity of a contiguous f32 view, or -1.
+/// Index of the first NaN or infinity, or -1.
 std::int64_t first_nonfinite(const Exec&, ConstView x);
-/// y += x, element by element, f32.
+/// y += x, element by element; y as x.
 void add_into(const Exec&, View y, ConstView x);
 
 namespace oracle {

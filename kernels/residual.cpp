@@ -1,15 +1,17 @@
 #include "kernels/residual.h"
 
 #include "kernels/chunks.h"
+#include "kernels/cuda/residual.h"
 
 namespace mixspan {
 
 void bias_residual(const Exec& exec, View y, ConstView x, ConstView bias, ConstView residual) {
-  if (exec.oracle) return oracle::bias_residual(y, x, bias, residual);
   const std::int64_t rows = y.dim(0), C = y.dim(1);
   check_shape("bias_residual: x", x, {rows, C});
   check_shape("bias_residual: residual", residual, {rows, C});
   check_shape("bias_residual: bias", bias, {C});
+  if (exec.device.is_cuda()) return cuda::bias_residual(exec, y, x, bias, residual);
+  if (exec.oracle) return oracle::bias_residual(y, x, bias, residual);
   for_each_chunk(exec.threads, rows, rows_per_chunk(C), [&](auto begin, auto end, auto) {
     const float* b = bias.data<float>();
     for (std::int64_t r = begin; r < end; ++r) {

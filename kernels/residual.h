@@ -6,8 +6,8 @@
 
 namespace mixspan {
 
-/// y = x + bias + residual; x, residual, y: (rows, C) f32, bias: (C). Overwrites y, which may be x
-/// or the residual itself.
+/// y = x + bias + residual; x, residual, y: (rows, C) f32, on a device also bf16; rows may be
+/// strided. bias: (C), all of one type. Overwrites y, which may be x or the residual itself.
 void bias_residual(const Exec&, View y, ConstView x, ConstView bias, ConstView residual);
 
 namespace oracle {
