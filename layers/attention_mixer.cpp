@@ -1,10 +1,11 @@
 #include "layers/attention_mixer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/attention.h"
+#include "kernels/copy_rows.h"
 #include "kernels/matmul.h"
+#include "kernels/positions.h"
 
 namespace mixspan {
 
@@ -33,35 +34,23 @@ class KeyValueRing final : public MixerState {
   }
   std::int64_t rows() const { return visible.size(); }
 
-  void store(ConstView new_k, ConstView new_v, std::int64_t begin) {
-    const std::int64_t B = new_k.dim(0), T = new_k.dim(1);
-    // Of a prompt longer than the ring only the last rows() positions would survive.
-    for (std::int64_t t = std::max<std::int64_t>(0, T - rows()); t < T; ++t) {
-      for (std::int64_t b = 0; b < B; ++b) {
-        copy_row(k, new_k, b, t, (begin + t) % rows());
-        copy_row(v, new_v, b, t, (begin + t) % rows());
-      }
+  void store(const Exec& ex, ConstView new_k, ConstView new_v, std::int64_t begin) {
+    const std::int64_t T = new_k.dim(1);
+    // Of a prompt longer than the ring only the last rows() positions would survive. Each stretch
+    // ends where the ring or the prompt does.
+    for (std::int64_t t = std::max<std::int64_t>(0, T - rows()), n = 0; t < T; t += n) {
+      const std::int64_t row = (begin + t) % rows();
+      n = std::min(T - t, rows() - row);
+      copy_rows(ex, k.view().slice(1, row, row + n), new_k.slice(1, t, t + n));
+      copy_rows(ex, v.view().slice(1, row, row + n), new_v.slice(1, t, t + n));
     }
   }
   // Marks the rows that a query at `position` may read, given that positions up to it are stored.
-  void mark_visible(const AnySpan& span, std::int64_t position) {
-    std::fill_n(visible.data<std::uint8_t>(), rows(), std::uint8_t{0});
-    for (std::int64_t j = span.lo(position); j <= position; ++j) {
-      visible.data<std::uint8_t>()[j % rows()] = 1;
-    }
+  void mark_visible(const Exec& ex, const AnySpan& span, std::int64_t position) {
+    mark_ring_rows(ex, visible, span.lo(position), position + 1);
   }
 
   Tensor k, v, visible;
-
- private:
-  static void copy_row(Tensor& ring, ConstView from, std::int64_t b, std::int64_t t,
-                       std::int64_t row) {
-    const std::int64_t n =
-        from.dim(2) * from.dim(3);  // heads lie next to each other in packed rows
-    std::memcpy(ring.data<float>() + (b * ring.shape()[1] + row) * n,
-                from.data<float>() + b * from.stride(0) + t * from.stride(1),
-                static_cast<std::size_t>(n) * sizeof(float));
-  }
 };
 
 }  // namespace
@@ -166,13 +155,13 @@ void AttentionMixer::extend(const Exec& ex, const Params& p, View y, ConstView x
   linear_forward(ex, qkv, x, p.weight(qkv_weight_), p.weight(qkv_bias_));
   const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
              v = part_of_qkv(qkv, 2, s, N);
-  ring.store(k, v, begin);
+  ring.store(ex, k, v, begin);
   const View o = ex.scratch.allocate("attention out", {s.rows(), options_.width});
   if (s.T > 1) {
     const View lse = ex.scratch.allocate("lse", {s.B, N, s.T});
     attention_forward(ex, as_heads(o, s, N), lse, q, k, v, {options_.span, options_.scale, {}});
   } else {
-    ring.mark_visible(options_.span, begin);
+    ring.mark_visible(ex, options_.span, begin);
     attention_decode(ex, as_heads(o, s, N).select(1, 0), q.select(1, 0), ring.k, ring.v,
                      ring.visible, options_.scale);
   }

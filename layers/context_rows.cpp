@@ -1,32 +1,13 @@
 #include "layers/context_rows.h"
 
-#include <algorithm>
-
 #include "core/trace.h"
 #include "kernels/attention_merge.h"
-#include "kernels/chunks.h"
 
 namespace mixspan::context {
 
 namespace {
 
 constexpr const char* kTraced = "attention";
-
-// Calls body(to, from, floats) for each row of (B, n, N, H).
-template <class Body>
-void for_each_row(const Exec& ex, const View& to, const ConstView& from, Body&& body) {
-  check_shape("rows", from, to.shape());
-  const std::int64_t n = to.dim(1), floats = to.dim(2) * to.dim(3);
-  check(to.stride(2) == to.dim(3) && from.stride(2) == from.dim(3), "heads of a row lie apart");
-  const std::int64_t rows = to.dim(0) * n;
-  for_each_chunk(ex.threads, rows, rows_per_chunk(floats), [&](auto begin, auto end, auto) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t b = row / n, t = row % n;
-      body(to.data<float>() + b * to.stride(0) + t * to.stride(1),
-           from.data<float>() + b * from.stride(0) + t * from.stride(1), floats);
-    }
-  });
-}
 
 View lse_rows(const View& lse, Range rows) { return lse.slice(2, rows.begin, rows.end); }
 ConstView lse_rows(const ConstView& lse, Range rows) { return lse.slice(2, rows.begin, rows.end); }
@@ -41,21 +22,6 @@ std::vector<Chunk> chunks_of(const SequenceLayout& layout, int rank) {
     row += positions.size();
   }
   return chunks;
-}
-
-void copy_rows(const Exec& ex, View to, ConstView from) {
-  for_each_row(ex, to, from,
-               [](float* y, const float* x, std::int64_t n) { std::copy_n(x, n, y); });
-}
-
-void clear_rows(const Exec& ex, View to) {
-  for_each_row(ex, to, to, [](float* y, const float*, std::int64_t n) { std::fill_n(y, n, 0.0f); });
-}
-
-void add_rows(const Exec& ex, View to, ConstView from) {
-  for_each_row(ex, to, from, [](float* y, const float* x, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) y[i] += x[i];
-  });
 }
 
 AttentionRule rule_of(const ContextAttention& c, const Rectangle& r) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/copy_rows.h"
 #include "layers/context_attention.h"
 
 namespace mixspan::context {
@@ -20,11 +21,6 @@ inline ConstView rows_of(const ConstView& x, Range rows) {
   return x.slice(1, rows.begin, rows.end);
 }
 inline View rows_of(const View& x, Range rows) { return x.slice(1, rows.begin, rows.end); }
-
-/// to(B, n, N, H) = from, = 0, += from. Any strides, but the heads of a row lie together.
-void copy_rows(const Exec&, View to, ConstView from);
-void clear_rows(const Exec&, View to);
-void add_rows(const Exec&, View to, ConstView from);
 
 /// This rank's query rows `rows`, which begin at position `first_query`, against keys that begin at
 /// position `first_key`.

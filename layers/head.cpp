@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/argmax.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/cross_entropy_parts.h"
 #include "kernels/matmul.h"
@@ -12,7 +13,8 @@ namespace mixspan {
 
 namespace {
 
-// Every shard's part of the softmax, (shards, rows, kCrossEntropyPart); logits become exponentials.
+// Every shard's part of the softmax, (shards, rows, kCrossEntropyPart); logits become what backward
+// wants.
 View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstView targets,
                   VocabShard shard) {
   const std::int64_t ranks = tp.part().count, mine = tp.part().index;
@@ -107,14 +109,10 @@ void Head::evaluate_chunk(const Exec& ex, View losses, View correct, View logits
   const TensorParallel& tp = parallel_.tp;
   const TpPart part = tp.part();
   const VocabShard shard = tp.vocab_shard(vocab_);
-  const std::int64_t rows = logits.dim(0), V = logits.dim(1), ranks = part.count;
+  const std::int64_t rows = logits.dim(0), ranks = part.count;
   // Each shard's likeliest token; of those that are equally likely the first one counts.
   const View likeliest = ex.scratch.allocate("likeliest", {ranks, rows}, DType::i32);
-  ex.threads.for_each(rows, [&](std::int64_t r, int) {
-    const float* row = logits.data<float>() + r * V;
-    likeliest.data<std::int32_t>()[part.index * rows + r] =
-        static_cast<std::int32_t>(shard.begin + (std::max_element(row, row + V) - row));
-  });
+  argmax_rows(ex, likeliest.select(0, part.index), logits, shard.begin);
   tp.comm().all_gather({"likeliest tokens"}, likeliest, shares(ranks, ranks)).wait();
   View parts;
   if (tp.alone()) {
@@ -123,17 +121,7 @@ void Head::evaluate_chunk(const Exec& ex, View losses, View correct, View logits
     parts = gather_parts(ex, tp, logits, targets, shard);
     cross_entropy_join(ex, losses, parts, targets);
   }
-  ex.threads.for_each(rows, [&](std::int64_t r, int) {
-    std::int64_t best = 0;
-    for (std::int64_t s = 1; s < ranks; ++s) {
-      const auto largest = [&](std::int64_t of) {
-        return parts.data<float>()[(of * rows + r) * kCrossEntropyPart];
-      };
-      if (largest(s) > largest(best)) best = s;
-    }
-    correct.data<std::uint8_t>()[r] =
-        likeliest.data<std::int32_t>()[best * rows + r] == targets.data<std::int32_t>()[r];
-  });
+  mark_correct(ex, correct, likeliest, parts, targets);
 }
 
 void Head::logits(const Exec& ex, const Params& p, View logits, ConstView h) const {

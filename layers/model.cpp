@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/embedding.h"
+#include "kernels/positions.h"
 
 namespace mixspan {
 
@@ -159,10 +160,7 @@ void Model::extend(const Exec& ex, View logits, ConstView tokens, State& state) 
   check(state.length + T <= state.capacity, "a text of {} tokens in room for {}", state.length + T,
         state.capacity);
   const View positions = ex.scratch.allocate("positions", {B, T}, DType::i32);
-  for (std::int64_t b = 0; b < B; ++b) {
-    std::int32_t* row = positions.data<std::int32_t>() + b * T;
-    std::iota(row, row + T, static_cast<std::int32_t>(state.length));
-  }
+  fill_positions(ex, positions, state.length);
   const ModelInput in{tokens, positions, {}};
   const View x = ex.scratch.allocate("x", {B * T, C});
   embed(ex, x, in);
