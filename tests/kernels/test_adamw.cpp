@@ -71,6 +71,20 @@ TEST(AdamW, AZeroGradientAtZeroMomentsOnlyDecays) {
   }
 }
 
+TEST(AdamW, RoundsTheNewWeightsWhereAsked) {
+  TestExec exec(2);
+  for (const bool by_oracle : {false, true}) {
+    Exec e = exec.exec();
+    e.oracle = by_oracle;
+    const std::int64_t n = 20001;
+    Tensor w = random_tensor({n}, 1), m({n}), v({n}), rounded({n}, DType::bf16);
+    adamw(e, w, m, v, random_tensor({n}, 2), step_number(1), rounded);
+    for (std::int64_t i = 0; i < n; ++i) {
+      ASSERT_EQ(rounded.data<bf16>()[i].bits, bf16(w.data<float>()[i]).bits) << i;
+    }
+  }
+}
+
 TEST(AdamW, BitsDoNotDependOnThreads) {
   constexpr std::int64_t n = 100001;
   const Tensor g = random_tensor({n}, 2);
