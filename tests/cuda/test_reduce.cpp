@@ -21,9 +21,10 @@ TEST_F(CudaReduce, SumsEqualTheOracle) {
       double magnitude = 0;
       for (std::int64_t i = 0; i < n; ++i) magnitude += std::abs(x.data<float>()[i]);
       const Tensor on = upload(as_dtype(dtype, x));
-      EXPECT_NEAR(sum(exec(), on), oracle::sum(x), 1e-13 * magnitude) << n;
+      // A plain sum of a million terms, which the oracle's is, is itself off by some 1e-13.
+      EXPECT_NEAR(sum(exec(), on), oracle::sum(x), 1e-12 * magnitude) << n;
       const double squares = oracle::sum_of_squares(x);
-      EXPECT_NEAR(sum_of_squares(exec(), on), squares, 1e-13 * squares) << n;
+      EXPECT_NEAR(sum_of_squares(exec(), on), squares, 1e-12 * squares) << n;
     }
   }
 }
