@@ -33,4 +33,9 @@ struct Exec {
   Tracer* tracer = nullptr;  ///< null: no trace
 };
 
+/// What activations, and the weights that kernels read, are stored as: on a CPU always fp32.
+inline DType storage_dtype(const Exec& ex) {
+  return ex.device.is_cuda() && ex.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 }  // namespace mixspan

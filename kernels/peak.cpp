@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/copy.h"
 #include "kernels/attention.h"
+#include "kernels/cast.h"
 #include "kernels/matmul.h"
 
 namespace mixspan {
@@ -44,6 +46,34 @@ double measure_sgemm_peak(const Exec& exec) {
   fill(a);
   fill(b);
   return best_rate(2.0 * n * n * n, [&] { matmul(exec, c, Transpose::no, a, Transpose::no, b); });
+}
+
+double measure_gemm_peak(const Exec& exec) {
+  if (!exec.device.is_cuda()) return measure_sgemm_peak(exec);
+  constexpr std::int64_t n = 8192;
+  constexpr int kAtATime = 4;  // so that the host's wait does not count
+  const Arena::Scope scope = exec.scratch.scope();
+  Tensor numbers({n, n});
+  fill(numbers);
+  const View exact = exec.scratch.allocate("gemm peak", {n, n});
+  copy(exec, exact, numbers);
+  View operands[3];
+  for (View& x : operands) x = exec.scratch.allocate("gemm peak", {n, n}, storage_dtype(exec));
+  for (int i = 0; i < 2; ++i) {
+    if (storage_dtype(exec) == DType::f32) {
+      copy(exec, operands[i], exact);
+    } else {
+      cast(exec, operands[i], exact);
+    }
+  }
+  const auto products = [&] {
+    for (int i = 0; i < kAtATime; ++i) {
+      matmul(exec, operands[2], Transpose::no, operands[0], Transpose::yes, operands[1]);
+    }
+    synchronise(exec.stream);
+  };
+  products();
+  return best_rate(2.0 * kAtATime * n * n * n, products);
 }
 
 double measure_attention_rate(const Exec& exec) {

@@ -9,6 +9,10 @@ namespace mixspan {
 /// precision. Takes about a quarter of a second; a busy machine measures low.
 double measure_sgemm_peak(const Exec& exec);
 
+/// The yardstick of a run with this Exec: measure_sgemm_peak() on a CPU; on a device the best of
+/// several large square products of what its activations are stored as, after some to warm up.
+double measure_gemm_peak(const Exec& exec);
+
 /// FLOP/s of a forward pass of full attention, counting only visible pairs, on all threads.
 double measure_attention_rate(const Exec& exec);
 

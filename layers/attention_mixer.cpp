@@ -25,10 +25,10 @@ View as_heads(View x_RC, const Sequence& s, std::int64_t heads) {
 // position's key, so a span shorter than the text needs only the span's rows.
 class KeyValueRing final : public MixerState {
  public:
-  KeyValueRing(std::int64_t B, std::int64_t rows, std::int64_t heads, std::int64_t head_size)
-      : k({B, rows, heads, head_size}),
-        v({B, rows, heads, head_size}),
-        visible({rows}, DType::u8) {}
+  KeyValueRing(const Exec& ex, Shape shape)  // (B, rows, heads, head size)
+      : k(shape, storage_dtype(ex), ex.device),
+        v(shape, storage_dtype(ex), ex.device),
+        visible({shape[1]}, DType::u8, ex.device) {}
   std::size_t size_bytes() const override {
     return k.view().size_bytes() + v.view().size_bytes() + visible.view().size_bytes();
   }
@@ -75,7 +75,7 @@ void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView 
   const std::int64_t N = held_heads(), layer = options_.place.layer;
   const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * held_width()});
   const View o = saved.make(ex, "attention out", {s.rows(), held_width()});
-  const View lse = saved.make(ex, "lse", {s.B, N, s.T});
+  const View lse = saved.make_as(ex, "lse", {s.B, N, s.T}, DType::f32);
   {
     const Arena::Scope scope(ex.scratch);
     linear_forward(ex, qkv, tp().gather(ex, {"attention in", layer}, x, s.rows()),
@@ -99,11 +99,11 @@ void AttentionMixer::backward(const Exec& ex, const Params& p, View dx, ConstVie
   const Arena::Scope scope(ex.scratch);
   const std::int64_t N = held_heads(), layer = options_.place.layer;
   const View qkv = saved.get("qkv"), o = saved.get("attention out");
-  const View d_o = ex.scratch.allocate("d attention out", o.shape());
+  const View d_o = ex.scratch.allocate("d attention out", o.shape(), o.dtype());
   linear_backward(ex, d_o, p.grad(out_weight_), p.grad(out_bias_),
                   tp().gather(ex, {"d attention out", layer}, dy, s.rows()), o,
                   p.weight(out_weight_));
-  const View dqkv = ex.scratch.allocate("d qkv", qkv.shape());
+  const View dqkv = ex.scratch.allocate("d qkv", qkv.shape(), qkv.dtype());
   const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
              v = part_of_qkv(qkv, 2, s, N);
   const View dq = part_of_qkv(dqkv, 0, s, N), dk = part_of_qkv(dqkv, 1, s, N),
@@ -119,7 +119,7 @@ void AttentionMixer::backward(const Exec& ex, const Params& p, View dx, ConstVie
   linear_backward(ex, dx_partial, p.grad(qkv_weight_), p.grad(qkv_bias_), dqkv,
                   tp().gather(ex, {"attention in again", layer}, x, s.rows()),
                   p.weight(qkv_weight_));
-  tp().reduce({"d attention in", layer}, dx, dx_partial);
+  tp().reduce(ex, {"d attention in", layer}, dx, dx_partial);
 }
 
 ContextAttention AttentionMixer::context(const Exec& ex, const Sequence& s) const {
@@ -137,10 +137,11 @@ double AttentionMixer::mixing_flops(std::int64_t T) const {
   return 4.0 * static_cast<double>(options_.width) * static_cast<double>(options_.span.pairs(T));
 }
 
-std::unique_ptr<MixerState> AttentionMixer::make_state(std::int64_t B,
+std::unique_ptr<MixerState> AttentionMixer::make_state(const Exec& ex, std::int64_t B,
                                                        std::int64_t capacity) const {
   const std::int64_t rows = options_.span.max_lookback(capacity) + 1;
-  return std::make_unique<KeyValueRing>(B, rows, options_.heads, options_.width / options_.heads);
+  const std::int64_t N = options_.heads;
+  return std::make_unique<KeyValueRing>(ex, Shape{B, rows, N, options_.width / N});
 }
 
 void AttentionMixer::extend(const Exec& ex, const Params& p, View y, ConstView x,
@@ -151,12 +152,12 @@ void AttentionMixer::extend(const Exec& ex, const Params& p, View y, ConstView x
   const Arena::Scope scope(ex.scratch);
   const std::int64_t N = options_.heads;
   auto& ring = dynamic_cast<KeyValueRing&>(state);
-  const View qkv = ex.scratch.allocate("qkv", {s.rows(), 3 * options_.width});
+  const View qkv = ex.scratch.allocate("qkv", {s.rows(), 3 * options_.width}, x.dtype());
   linear_forward(ex, qkv, x, p.weight(qkv_weight_), p.weight(qkv_bias_));
   const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
              v = part_of_qkv(qkv, 2, s, N);
   ring.store(ex, k, v, begin);
-  const View o = ex.scratch.allocate("attention out", {s.rows(), options_.width});
+  const View o = ex.scratch.allocate("attention out", {s.rows(), options_.width}, x.dtype());
   if (s.T > 1) {
     const View lse = ex.scratch.allocate("lse", {s.B, N, s.T});
     attention_forward(ex, as_heads(o, s, N), lse, q, k, v, {options_.span, options_.scale, {}});

@@ -28,7 +28,8 @@ class AttentionMixer final : public Mixer {
   void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, const Sequence&,
                 const Saved&) const override;
   double mixing_flops(std::int64_t T) const override;
-  std::unique_ptr<MixerState> make_state(std::int64_t B, std::int64_t capacity) const override;
+  std::unique_ptr<MixerState> make_state(const Exec&, std::int64_t B,
+                                         std::int64_t capacity) const override;
   void extend(const Exec&, const Params&, View y, ConstView x, ConstView residual, const Sequence&,
               std::int64_t begin, MixerState&) const override;
 

@@ -50,7 +50,7 @@ void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, cons
   const Arena::Scope scope(ex.scratch);
   if (saved.policy() == Recompute::full) {
     Saved again(&ex.scratch, Recompute::none);
-    const View y = ex.scratch.allocate("block out", x.shape());
+    const View y = ex.scratch.allocate("block out", x.shape(), x.dtype());
     // Without a scope of its own: what it keeps must outlive the call.
     const View x1 = again.make(ex, "x1", x.shape());
     mixer_->forward(ex, p, x1, ln_1_.forward(ex, p, x, again), x, s, again);
@@ -58,7 +58,7 @@ void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, cons
     backward(ex, p, dx, x, s, again);
     return;
   }
-  const View d_branch = ex.scratch.allocate("d branch", x.shape());
+  const View d_branch = ex.scratch.allocate("d branch", x.shape(), x.dtype());
   const View x1 = saved.get("x1");
   {
     const Arena::Scope norm_scope(ex.scratch);

@@ -23,8 +23,9 @@ class Block {
   void backward(const Exec&, const Params&, View dx, ConstView x, const Sequence&,
                 const Saved&) const;
 
-  std::unique_ptr<MixerState> make_state(std::int64_t B, std::int64_t capacity) const {
-    return mixer_->make_state(B, capacity);
+  std::unique_ptr<MixerState> make_state(const Exec& ex, std::int64_t B,
+                                         std::int64_t capacity) const {
+    return mixer_->make_state(ex, B, capacity);
   }
   /// Overwrites x (R, C) with the block's output for further tokens of texts being generated.
   void extend(const Exec&, const Params&, View x, const Sequence&, std::int64_t begin,

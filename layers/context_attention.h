@@ -17,7 +17,7 @@ namespace mixspan {
 struct ContextAttention {
   const Exec& ex;
   const SequenceSplit& split;
-  ConstView document_start;  ///< (B, held) i32, or empty
+  ConstView document_start;  ///< (B, held) i32 where the model lies, or empty
   AnySpan span;
   float scale;
   Transport transport;

@@ -46,7 +46,7 @@ void attend_more(const ContextAttention& c, const Rectangle& r, View o, View lse
   const TraceRange range(c.ex.tracer, kTraced);
   const Arena::Scope scope(c.ex.scratch);
   const View all_rows = rows_of(o, r.rows), all_lse = lse_rows(lse, r.rows);
-  const View part = c.ex.scratch.allocate("partial attention", all_rows.shape());
+  const View part = c.ex.scratch.allocate("partial attention", all_rows.shape(), o.dtype());
   const View part_lse = c.ex.scratch.allocate("partial lse", all_lse.shape());
   attention_forward(c.ex, part, part_lse, rows_of(q, r.rows), k, v, rule_of(c, r));
   attention_merge(c.ex, all_rows, all_lse, part, part_lse);
@@ -68,7 +68,7 @@ void attend_backward(const ContextAttention& c, const Rectangle& r, View dq, Vie
 void attend_backward_more(const ContextAttention& c, const Rectangle& r, View dq, View dk, View dv,
                           const Upstream& up, ConstView k, ConstView v) {
   const Arena::Scope scope(c.ex.scratch);
-  const View part = c.ex.scratch.allocate("partial dq", dq.shape());
+  const View part = c.ex.scratch.allocate("partial dq", dq.shape(), dq.dtype());
   attend_backward(c, r, part, dk, dv, up, k, v);
   add_rows(c.ex, rows_of(dq, r.rows), rows_of(part, r.rows));
 }

@@ -15,13 +15,14 @@ struct Whole {
 
 Whole make_whole(const ContextAttention& c, const ConstView& k) {
   const Shape shape{k.dim(0), c.split.layout.T(), k.dim(2), k.dim(3)};
-  return {c.ex.scratch.allocate("all keys", shape), c.ex.scratch.allocate("all values", shape)};
+  return {c.ex.scratch.allocate("all keys", shape, k.dtype()),
+          c.ex.scratch.allocate("all values", shape, k.dtype())};
 }
 
 // (T, 2 * B * N * H): the parts of all ranks, one behind the other.
 View make_message(const ContextAttention& c, const ConstView& k) {
-  return c.ex.scratch.allocate("gathered",
-                               {c.split.layout.T(), 2 * k.dim(0) * k.dim(2) * k.dim(3)});
+  return c.ex.scratch.allocate("gathered", {c.split.layout.T(), 2 * k.dim(0) * k.dim(2) * k.dim(3)},
+                               k.dtype());
 }
 
 std::vector<Range> parts_of(const SequenceLayout& layout) {
@@ -97,8 +98,8 @@ void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do
     const Arena::Scope chunk_scope(c.ex.scratch);
     const Range keys = keys_of(c, chunk);
     const View k_sum = rows_of(sums.k, keys), v_sum = rows_of(sums.v, keys);
-    const View d_keys = c.ex.scratch.allocate("partial dk", k_sum.shape());
-    const View d_values = c.ex.scratch.allocate("partial dv", v_sum.shape());
+    const View d_keys = c.ex.scratch.allocate("partial dk", k_sum.shape(), k_sum.dtype());
+    const View d_values = c.ex.scratch.allocate("partial dv", v_sum.shape(), v_sum.dtype());
     attend_backward(c, {chunk.rows, chunk.positions.begin, keys.begin}, dq, d_keys, d_values, up,
                     rows_of(whole.k, keys), rows_of(whole.v, keys));
     add_rows(c.ex, k_sum, d_keys);

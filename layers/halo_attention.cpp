@@ -31,11 +31,10 @@ struct HaloChunk {
 std::int64_t edge_of(const ContextAttention& c, const Chunk& chunk) {
   const auto reads_halo = [&](std::int64_t i) {
     if (c.span.lo(i) >= chunk.positions.begin) return false;
-    if (c.document_start.empty()) return true;
-    for (std::int64_t b = 0; b < c.document_start.dim(0); ++b) {
-      const std::int64_t row = chunk.rows.begin + i - chunk.positions.begin;
-      const std::int32_t start =
-          c.document_start.data<std::int32_t>()[b * c.document_start.stride(0) + row];
+    const ConstView& starts = c.split.document_start;
+    if (starts.empty()) return true;
+    for (std::int64_t b = 0; b < starts.dim(0); ++b) {
+      const std::int32_t start = starts.data<std::int32_t>()[b * starts.stride(0) + i];
       if (start < chunk.positions.begin) return true;
     }
     return false;
@@ -70,7 +69,7 @@ class Exchange {
         sends_(mails(plan.sends(c.rank()))),
         receives_(mails(plan.receives(c.rank()))) {
     if (const HaloMessage own = plan.message(c.rank(), c.rank()); own.rows() > 0) {
-      own_ = {own, c.ex.scratch.allocate("halo", shape(own))};
+      own_ = {own, c.ex.scratch.allocate("halo", shape(own), like.dtype())};
     }
   }
 
@@ -122,7 +121,7 @@ class Exchange {
   std::vector<Mail> mails(const std::vector<HaloMessage>& messages) const {
     std::vector<Mail> all;
     for (const HaloMessage& m : messages)
-      all.push_back({m, c_.ex.scratch.allocate("halo", shape(m))});
+      all.push_back({m, c_.ex.scratch.allocate("halo", shape(m), like_.dtype())});
     return all;
   }
   std::vector<Mail> own_and(const std::vector<Mail>& others) const {
@@ -227,8 +226,8 @@ void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do
     d.k.emplace_back();
     d.v.emplace_back();
     if (chunks[i].halo == 0) continue;
-    d.k[i] = c.ex.scratch.allocate("halo gradients", halo_shape(chunks[i], k));
-    d.v[i] = c.ex.scratch.allocate("halo gradients", halo_shape(chunks[i], k));
+    d.k[i] = c.ex.scratch.allocate("halo gradients", halo_shape(chunks[i], k), k.dtype());
+    d.v[i] = c.ex.scratch.allocate("halo gradients", halo_shape(chunks[i], k), k.dtype());
     attend_backward(c, chunks[i].boundary_rectangle(), dq, d.k[i], d.v[i], up,
                     saved.get(halo_name(i, "keys")), saved.get(halo_name(i, "values")));
   }

@@ -27,10 +27,13 @@ View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstVi
 
 }  // namespace
 
-std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab) {
-  constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
-  const std::int64_t fit = kChunkBytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(rows, std::max<std::int64_t>(128, fit));
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, DeviceKind device) {
+  // A device wants some waves of tiles in each product; a CPU wants its caches.
+  const bool gpu = device == DeviceKind::cuda;
+  const std::int64_t bytes = std::int64_t{gpu ? 768 : 16} << 20;
+  const std::int64_t fit = bytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(
+      rows, gpu ? std::clamp<std::int64_t>(fit, 512, 4096) : std::max<std::int64_t>(128, fit));
 }
 
 Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, ParamList& list)
@@ -41,35 +44,41 @@ Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, Par
 
 // By the last shard, which none exceeds: shards may differ by a token, but in each chunk all ranks
 // meet.
-std::int64_t Head::chunk_rows(std::int64_t R) const {
+std::int64_t Head::chunk_rows(const Exec& ex, std::int64_t R) const {
   const int ranks = parallel_.tp.part().count;
-  return logits_rows(R, share(vocab_, ranks, ranks - 1).size());
+  return logits_rows(R, share(vocab_, ranks, ranks - 1).size(), ex.device.kind);
 }
 
 double Head::loss_and_grad(const Exec& ex, const Params& p, View dh, ConstView h, ConstView targets,
                            double scale) const {
+  const Arena::Scope scope(ex.scratch);
+  const View losses = ex.scratch.allocate("losses", targets.shape());
+  losses_and_grad(ex, p, losses, dh, h, targets, scale);
+  return scale * sum(ex, losses);
+}
+
+void Head::losses_and_grad(const Exec& ex, const Params& p, View losses, View dh, ConstView h,
+                           ConstView targets, double scale) const {
   const Arena::Scope scope(ex.scratch);
   const TensorParallel& tp = parallel_.tp;
   const std::int64_t R = targets.dim(0);
   Saved saved(&ex.scratch, Recompute::none);
   const ConstView normed = tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, saved), R);
   const View wte = p.weight(wte_), dwte = p.grad(wte_);
-  const std::int64_t chunk = chunk_rows(R);
-  const View d_normed = ex.scratch.allocate("d head", h.shape());
+  const std::int64_t chunk = chunk_rows(ex, R);
+  const View d_normed = ex.scratch.allocate("d head", h.shape(), h.dtype());
   const View d_partial = tp.partial(ex, d_normed, R);
-  const View losses = ex.scratch.allocate("losses", {R});
   for (std::int64_t r = 0; r < R; r += chunk) {
     const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
-    const View logits = ex.scratch.allocate("logits", {end - r, wte.dim(0)});
+    const View logits = ex.scratch.allocate("logits", {end - r, wte.dim(0)}, normed.dtype());
     const ConstView x = normed.slice(0, r, end);
     linear_forward(ex, logits, x, wte, {});
     loss_of_chunk(ex, losses.slice(0, r, end), logits, targets.slice(0, r, end), scale);
     linear_backward(ex, d_partial.slice(0, r, end), dwte, {}, logits, x, wte);
   }
-  tp.reduce({"d head in"}, d_normed, d_partial);
+  tp.reduce(ex, {"d head in"}, d_normed, d_partial);
   ln_f_.backward(ex, p, dh, d_normed, h, saved, DxMode::overwrite);
-  return scale * sum(ex, losses);
 }
 
 void Head::loss_of_chunk(const Exec& ex, View losses, View logits, ConstView targets,
@@ -89,14 +98,14 @@ void Head::evaluate(const Exec& ex, const Params& p, View losses, View correct, 
                     ConstView targets) const {
   const Arena::Scope scope(ex.scratch);
   const View wte = p.weight(wte_);
-  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = chunk_rows(R);
+  const std::int64_t R = targets.dim(0), V = wte.dim(0), chunk = chunk_rows(ex, R);
   Saved nothing(nullptr, Recompute::full);
   const ConstView normed =
       parallel_.tp.gather(ex, {"head in"}, ln_f_.forward(ex, p, h, nothing), R);
   for (std::int64_t r = 0; r < R; r += chunk) {
     const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
-    const View logits = ex.scratch.allocate("logits", {end - r, V});
+    const View logits = ex.scratch.allocate("logits", {end - r, V}, normed.dtype());
     linear_forward(ex, logits, normed.slice(0, r, end), wte, {});
     evaluate_chunk(ex, losses.slice(0, r, end), correct.slice(0, r, end), logits,
                    targets.slice(0, r, end));

@@ -12,7 +12,8 @@ namespace mixspan {
 
 /// Rows whose logits exist at a time: enough of them for full-speed matrix products, few enough
 /// that the logits stay small beside the activations.
-std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab);
+std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab,
+                         DeviceKind device = DeviceKind::cpu);
 
 class Head {
  public:
@@ -21,8 +22,11 @@ class Head {
   Head(const ModelConfig&, const ModelParallel&, ParamId wte, ParamList&);
 
   /// h: (mine, C), what the last block left of this rank's of the R rows. targets: (R) i32,
-  /// kIgnoreTarget where there is none. Overwrites dh (mine, C) with scale * the gradient of the
-  /// loss summed over the R rows, adds parameter gradients, returns scale * that loss. dh may be h.
+  /// kIgnoreTarget where there is none. Overwrites losses (R) f32, as evaluate() does, and dh
+  /// (mine, C) with scale * the gradient of their sum; adds parameter gradients. dh may be h.
+  void losses_and_grad(const Exec&, const Params&, View losses, View dh, ConstView h,
+                       ConstView targets, double scale) const;
+  /// The same; returns scale * the sum of the losses, for which the host waits.
   double loss_and_grad(const Exec&, const Params&, View dh, ConstView h, ConstView targets,
                        double scale) const;
   /// losses: (R) f32, natural log, 0 where there is no target. correct: (R) u8, 1 where the target
@@ -33,7 +37,7 @@ class Head {
   void logits(const Exec&, const Params&, View logits, ConstView h) const;
 
  private:
-  std::int64_t chunk_rows(std::int64_t R) const;
+  std::int64_t chunk_rows(const Exec&, std::int64_t R) const;
   void loss_of_chunk(const Exec&, View losses, View logits, ConstView targets, double scale) const;
   void evaluate_chunk(const Exec&, View losses, View correct, View logits, ConstView targets) const;
 

@@ -66,7 +66,8 @@ class HeadExchange {
     const auto make = [&](std::int64_t count, Range heads) {
       return c_.ex.scratch.allocate(
           "heads on their way",
-          {static_cast<std::int64_t>(tensors), rows.dim(0), count, heads.size(), rows.dim(3)});
+          {static_cast<std::int64_t>(tensors), rows.dim(0), count, heads.size(), rows.dim(3)},
+          rows.dtype());
     };
     Mail mail;
     for (int rank = 0; rank < c_.ranks(); ++rank) {
@@ -94,7 +95,7 @@ class HeadExchange {
 };
 
 AttentionRule whole_rule(const ContextAttention& c) {
-  return {c.span, c.scale, c.split.document_start};
+  return {c.span, c.scale, c.split.where_the_model_lies()};
 }
 
 }  // namespace
@@ -106,7 +107,7 @@ void forward(const ContextAttention& c, View o, ConstView q, ConstView k, ConstV
   const Shape shape{B, T, n, q.dim(3)};
   const View hq = saved.make(c.ex, "heads q", shape), hk = saved.make(c.ex, "heads k", shape),
              hv = saved.make(c.ex, "heads v", shape), ho = saved.make(c.ex, "heads out", shape);
-  const View h_lse = saved.make(c.ex, "heads lse", {B, n, T});
+  const View h_lse = saved.make_as(c.ex, "heads lse", {B, n, T}, DType::f32);
   const ConstView rows[] = {q, k, v};
   const View heads[] = {hq, hk, hv};
   exchange.to_heads("queries, keys and values of heads", rows, heads);
@@ -121,10 +122,10 @@ void backward(const ContextAttention& c, View dq, View dk, View dv, ConstView do
   const View hq = saved.get("heads q"), hk = saved.get("heads k"), hv = saved.get("heads v"),
              ho = saved.get("heads out");
   const HeadExchange exchange(c, do_.dim(2));
-  const View hd = c.ex.scratch.allocate("d heads out", ho.shape());
-  const View hdq = c.ex.scratch.allocate("d heads q", ho.shape()),
-             hdk = c.ex.scratch.allocate("d heads k", ho.shape()),
-             hdv = c.ex.scratch.allocate("d heads v", ho.shape());
+  const View hd = c.ex.scratch.allocate("d heads out", ho.shape(), ho.dtype());
+  const View hdq = c.ex.scratch.allocate("d heads q", ho.shape(), ho.dtype()),
+             hdk = c.ex.scratch.allocate("d heads k", ho.shape(), ho.dtype()),
+             hdv = c.ex.scratch.allocate("d heads v", ho.shape(), ho.dtype());
   const View d_out[] = {hd};
   exchange.to_heads("gradients of heads", std::span(&do_, 1), d_out);
   if (exchange.mine().size() > 0) {

@@ -17,7 +17,9 @@ namespace mixspan {
 struct SequenceSplit {
   Communicator& cp;
   const SequenceLayout& layout;
-  ConstView document_start;  ///< (B, layout.T()) i32 of the whole sequences, or empty
+  ConstView document_start;  ///< (B, layout.T()) i32 of the whole sequences, or empty; on the host
+  ConstView on_device = {};  ///< the same where the model lies on a device
+  ConstView where_the_model_lies() const { return on_device.empty() ? document_start : on_device; }
 };
 
 /// The geometry of the rows a layer sees: R = B * T rows, row b * T + t.
@@ -53,7 +55,8 @@ class Mixer {
   virtual double mixing_flops(std::int64_t T) const = 0;
 
   /// State for B texts of at most `capacity` tokens each.
-  virtual std::unique_ptr<MixerState> make_state(std::int64_t B, std::int64_t capacity) const = 0;
+  virtual std::unique_ptr<MixerState> make_state(const Exec&, std::int64_t B,
+                                                 std::int64_t capacity) const = 0;
   /// Like forward for T further tokens of each text, the first at position `begin`. T > 1 is
   /// allowed only at begin = 0 (the prompt).
   virtual void extend(const Exec&, const Params&, View y, ConstView x, ConstView residual,

@@ -55,7 +55,7 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
   const View dx_partial = tp.partial(ex, dx, R);
   linear_backward(ex, dx_partial, p.grad(fc_weight_), p.grad(fc_bias_), d_inner,
                   tp.gather(ex, {"mlp in again", place_.layer}, x, R), p.weight(fc_weight_));
-  tp.reduce({"d mlp in", place_.layer}, dx, dx_partial);
+  tp.reduce(ex, {"d mlp in", place_.layer}, dx, dx_partial);
 }
 
 }  // namespace mixspan

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/copy.h"
 #include "kernels/embedding.h"
 #include "kernels/positions.h"
 
@@ -43,7 +44,8 @@ ParamList declared_params(const ModelConfig& c) {
   return list;
 }
 
-Model::Model(const ModelConfig& c, Params::Gradients gradients, const ModelParallel& parallel)
+Model::Model(const ModelConfig& c, Params::Gradients gradients, const ModelParallel& parallel,
+             ParamStorage storage)
     : config_(c),
       parallel_(std::make_unique<const ModelParallel>(parallel)),
       recompute_(parse_recompute(c.recompute)),
@@ -51,7 +53,7 @@ Model::Model(const ModelConfig& c, Params::Gradients gradients, const ModelParal
       wpe_(declared_.add(table("wpe.weight", c.context, c))),
       blocks_(make_blocks(c, *parallel_, declared_, first_params_)),
       head_(c, *parallel_, wte_, declared_),
-      params_(std::make_unique<Params>(declared_, gradients, parallel.tp.part())) {}
+      params_(std::make_unique<Params>(declared_, gradients, parallel.tp.part(), storage)) {}
 
 std::pair<ParamId, ParamId> Model::params_of(std::int64_t layer) const {
   const auto first = [&](std::int64_t l) {
@@ -77,17 +79,17 @@ void Model::embed(const Exec& ex, View x, const ModelInput& in) const {
   embedding_forward(ex, sum, flat(in.tokens), flat(in.positions), params_->weight(wte_),
                     tp.part().index == 0 ? params_->weight(wpe_) : View(),
                     tp.vocab_shard(config_.vocab));
-  tp.reduce({"embeddings"}, x, sum);
+  tp.reduce(ex, {"embeddings"}, x, sum);
 }
 
 View Model::forward(const Exec& ex, const ModelInput& in, Activations& kept) const {
   const Sequence s = in.sequence();
   const Shape shape{held_rows(in), config_.width};
-  kept.x_.push_back(kept.arena_.allocate("x", shape));
+  kept.x_.push_back(kept.arena_.allocate("x", shape, storage_dtype(ex)));
   embed(ex, kept.x_.back(), in);
   for (const Block& block : blocks_) {
     kept.blocks_.emplace_back(&kept.arena_, kept.policy_);
-    const View y = kept.arena_.allocate("x", shape);
+    const View y = kept.arena_.allocate("x", shape, storage_dtype(ex));
     block.forward(ex, *params_, y, kept.x_.back(), s, kept.blocks_.back());
     kept.x_.push_back(y);
   }
@@ -121,18 +123,20 @@ void Model::sum_gradients_by_rows(const Exec& ex, std::int64_t layer) const {
   if (grads.empty()) return;
   const Arena::Scope scope(ex.scratch);
   const View all = ex.scratch.allocate("gradients by rows", {size});
-  float* at = all.data<float>();
-  for (const View& g : grads) at = std::copy_n(g.data<float>(), g.size(), at);
+  const auto for_each = [&](auto&& body) {
+    std::int64_t at = 0;
+    for (const View& g : grads) {
+      body(all.slice(0, at, at + g.size()), g.reshape({g.size()}));
+      at += g.size();
+    }
+  };
+  for_each([&](View packed, View grad) { copy(ex, packed, grad); });
   parallel_->tp.comm().all_reduce_sum({"gradients by rows", layer}, all).wait();
-  const float* from = all.data<float>();
-  for (const View& g : grads) {
-    std::copy_n(from, g.size(), g.data<float>());
-    from += g.size();
-  }
+  for_each([&](View packed, View grad) { copy(ex, grad, packed); });
 }
 
 View Model::infer(const Exec& ex, const ModelInput& in) const {
-  const View x = ex.scratch.allocate("x", {held_rows(in), config_.width});
+  const View x = ex.scratch.allocate("x", {held_rows(in), config_.width}, storage_dtype(ex));
   embed(ex, x, in);
   for (const Block& block : blocks_) {
     Saved nothing(nullptr, Recompute::full);
@@ -146,11 +150,11 @@ std::size_t Model::State::size_bytes() const {
                          [](std::size_t n, const auto& m) { return n + m->size_bytes(); });
 }
 
-Model::State Model::start(std::int64_t B, std::int64_t capacity) const {
+Model::State Model::start(const Exec& ex, std::int64_t B, std::int64_t capacity) const {
   check(capacity <= config_.context, "a text of {} tokens for a model of context {}", capacity,
         config_.context);
   State state{{}, B, 0, capacity};
-  for (const Block& block : blocks_) state.mixers.push_back(block.make_state(B, capacity));
+  for (const Block& block : blocks_) state.mixers.push_back(block.make_state(ex, B, capacity));
   return state;
 }
 
@@ -162,7 +166,7 @@ void Model::extend(const Exec& ex, View logits, ConstView tokens, State& state) 
   const View positions = ex.scratch.allocate("positions", {B, T}, DType::i32);
   fill_positions(ex, positions, state.length);
   const ModelInput in{tokens, positions, {}};
-  const View x = ex.scratch.allocate("x", {B * T, C});
+  const View x = ex.scratch.allocate("x", {B * T, C}, storage_dtype(ex));
   embed(ex, x, in);
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
     blocks_[l].extend(ex, *params_, x, in.sequence(), state.length, *state.mixers[l]);

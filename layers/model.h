@@ -15,8 +15,8 @@
 
 namespace mixspan {
 
-/// What goes in. tokens, positions: (B, T) i32. document_start: (B, T) i32, or empty. T: positions
-/// that this rank holds.
+/// What goes in, lying where the model does. tokens, positions: (B, T) i32. document_start: (B, T)
+/// i32, or empty. T: positions that this rank holds.
 struct ModelInput {
   ConstView tokens, positions, document_start;
   const SequenceSplit* split = nullptr;  ///< null: T is all of the sequence
@@ -48,7 +48,8 @@ ParamList declared_params(const ModelConfig&);
 class Model {
  public:
   /// What `parallel` names must outlive the model.
-  Model(const ModelConfig&, Params::Gradients, const ModelParallel& parallel = {});
+  Model(const ModelConfig&, Params::Gradients, const ModelParallel& parallel = {},
+        ParamStorage storage = {});
 
   const ModelConfig& config() const { return config_; }
   const Block& block(std::int64_t layer) const { return blocks_[static_cast<std::size_t>(layer)]; }
@@ -82,9 +83,9 @@ class Model {
     std::size_t size_bytes() const;
   };
   /// State for B texts of at most `capacity` tokens (<= context).
-  State start(std::int64_t B, std::int64_t capacity) const;
+  State start(const Exec&, std::int64_t B, std::int64_t capacity) const;
   /// Adds tokens (B, T) i32 to the texts (T > 1 only for the first call) and overwrites logits
-  /// (B, V) with those of the next token.
+  /// (B, V), of storage_dtype(), with those of the next token.
   void extend(const Exec&, View logits, ConstView tokens, State&) const;
 
  private:

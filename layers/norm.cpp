@@ -14,14 +14,15 @@ Norm::Norm(const std::string& prefix, std::int64_t C, double eps, ParamList& lis
 
 View Norm::forward(const Exec& ex, const Params& p, ConstView x, Saved& saved) const {
   const View y = saved.make(ex, out_, x.shape(), Rebuild::cheap);
-  const View mean = saved.make(ex, mean_, {x.dim(0)}), rstd = saved.make(ex, rstd_, {x.dim(0)});
+  const View mean = saved.make_as(ex, mean_, {x.dim(0)}, DType::f32);
+  const View rstd = saved.make_as(ex, rstd_, {x.dim(0)}, DType::f32);
   layer_norm_forward(ex, y, mean, rstd, x, p.weight(gain_), p.weight(bias_), eps_);
   return y;
 }
 
 View Norm::output(const Exec& ex, const Params& p, ConstView x, const Saved& saved) const {
   if (saved.has(out_)) return saved.get(out_);
-  const View y = ex.scratch.allocate(out_, x.shape());
+  const View y = ex.scratch.allocate(out_, x.shape(), x.dtype());
   const View mean = ex.scratch.allocate(mean_, {x.dim(0)});
   const View rstd = ex.scratch.allocate(rstd_, {x.dim(0)});
   layer_norm_forward(ex, y, mean, rstd, x, p.weight(gain_), p.weight(bias_), eps_);

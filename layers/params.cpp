@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/copy.h"
 #include "core/rng.h"
+#include "kernels/cast.h"
 
 namespace mixspan {
 
@@ -25,8 +27,8 @@ std::int64_t ParamList::count() const {
   return n;
 }
 
-Params::Params(ParamList list, Gradients gradients, TpPart part)
-    : list_(std::move(list)), part_(part) {
+Params::Params(ParamList list, Gradients gradients, TpPart part, ParamStorage storage)
+    : list_(std::move(list)), part_(part), storage_(storage) {
   std::int64_t end = 0;
   for (const ParamSpec& s : specs()) {
     offsets_.push_back(end);
@@ -34,23 +36,30 @@ Params::Params(ParamList list, Gradients gradients, TpPart part)
     end += (held + kLineFloats - 1) / kLineFloats * kLineFloats;
   }
   offsets_.push_back(end);
-  weights_ = Tensor({end});
-  if (gradients == Gradients::yes) grads_ = Tensor({end});
+  weights_ = Tensor({end}, DType::f32, storage.device);
+  if (gradients == Gradients::yes) grads_ = Tensor({end}, DType::f32, storage.device);
+  if (storage.dtype != DType::f32) copies_ = Tensor({end}, storage.dtype, storage.device);
 }
 
 Range Params::flat_range(ParamId first, ParamId last) const {
   return {offsets_[index_of(first)], offsets_[index_of(last)]};
 }
 
-View Params::part_of(View flat, ParamId id) const {
-  if (id == ParamId::none || flat.empty()) return View();
+template <class AnyView>
+AnyView Params::piece_of(AnyView flat, ParamId id) const {
+  if (id == ParamId::none || flat.empty()) return AnyView();
   const ParamSpec& s = specs()[index_of(id)];
   const Shape shape = part_shape(s.shape, s.split, part_);
   const std::int64_t begin = offsets_[index_of(id)];
   return flat.slice(0, begin, begin + shape.size()).reshape(shape);
 }
 
-View Params::weight(ParamId id) const { return part_of(weights_.view(), id); }
+View Params::part_of(View flat, ParamId id) const { return piece_of(flat, id); }
+ConstView Params::part_of(ConstView flat, ParamId id) const { return piece_of(flat, id); }
+
+View Params::weight(ParamId id) const {
+  return part_of(copies_.view().empty() ? weights_.view() : copies_.view(), id);
+}
 View Params::grad(ParamId id) const { return part_of(grads_.view(), id); }
 
 std::vector<NamedView> Params::named(View flat) const {
@@ -83,11 +92,11 @@ std::vector<Range> Params::counted() const {
   return joined(ranges);
 }
 
-void Params::initialise(std::uint64_t seed) {
+void Params::initialise(const Exec& ex, std::uint64_t seed) {
   for (std::size_t p = 0; p < specs().size(); ++p) {
     const ParamSpec& s = specs()[p];
-    const View w = weight(static_cast<ParamId>(p));
-    float* out = w.data<float>();
+    Tensor drawn(part_shape(s.shape, s.split, part_));
+    float* out = drawn.data<float>();
     if (s.init == Init::normal) {
       const RandomStream stream(seed, s.name);
       for_each_run(s.shape, s.split, part_, [&](auto whole, auto held, auto length) {
@@ -97,9 +106,20 @@ void Params::initialise(std::uint64_t seed) {
         }
       });
     } else {
-      std::fill_n(out, w.size(), s.init == Init::ones ? 1.0f : 0.0f);
+      std::fill_n(out, drawn.size(), s.init == Init::ones ? 1.0f : 0.0f);
     }
+    write(ex, static_cast<ParamId>(p), drawn);
   }
+}
+
+void Params::write(const Exec& ex, ParamId id, ConstView host) {
+  const View w = part_of(weights_.view(), id);
+  copy(ex, w, host);
+  if (!copies_.view().empty()) cast(ex, weight(id), w);
+}
+
+void Params::round_copies(const Exec& ex) {
+  if (!copies_.view().empty()) cast(ex, copies_, weights_);
 }
 
 }  // namespace mixspan

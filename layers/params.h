@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/exec.h"
 #include "core/named_view.h"
 #include "core/tensor.h"
 #include "kernels/tile_ranges.h"
@@ -41,27 +42,40 @@ class ParamList {
   std::vector<ParamSpec> specs_;
 };
 
+/// Where parameters lie, and what kernels read of them.
+struct ParamStorage {
+  Device device;
+  DType dtype = DType::f32;  ///< bf16: kernels read copies, rounded from the fp32 weights
+  static ParamStorage of(const Exec& ex) { return {ex.device, storage_dtype(ex)}; }
+};
+
 /// Weights and, for training, gradients of a tp rank's part of every parameter. Each is one flat
 /// f32 buffer in which every parameter starts on a cache line; the padding between them is zero and
-/// stays zero, so an optimiser or a norm may run over the whole buffer.
+/// stays zero, so an optimiser or a norm may run over the whole buffer. Where kernels read bf16
+/// there is a third buffer of the same layout; who changes weights brings it up to date.
 class Params {
  public:
   enum class Gradients { no, yes };
-  Params(ParamList list, Gradients gradients, TpPart part = {});
+  Params(ParamList list, Gradients gradients, TpPart part = {}, ParamStorage storage = {});
 
   const std::vector<ParamSpec>& specs() const { return list_.specs(); }
   std::int64_t count() const { return list_.count(); }
   TpPart part() const { return part_; }
   /// Where the parameters [first, last) lie in the flat buffers.
   Range flat_range(ParamId first, ParamId last) const;
-  View weight(ParamId id) const;  ///< an empty view for ParamId::none
-  View grad(ParamId id) const;    ///< an empty view for ParamId::none or without gradients
+  Device device() const { return storage_.device; }
+  /// As kernels read it; an empty view for ParamId::none.
+  View weight(ParamId id) const;
+  View grad(ParamId id) const;  ///< an empty view for ParamId::none or without gradients
   View weights() { return weights_.view(); }
   ConstView weights() const { return weights_.view(); }
+  ConstView copies() const { return copies_.view(); }
+  View copies() { return copies_.view(); }  ///< what kernels read; empty where that is weights()
   View grads() { return grads_.view(); }
   ConstView grads() const { return grads_.view(); }
   /// The piece of another flat buffer of the same layout (Adam's moments) that belongs to `id`.
   View part_of(View flat, ParamId id) const;
+  ConstView part_of(ConstView flat, ParamId id) const;
   std::vector<NamedView> named(View flat) const;
 
   /// Elements [begin, end) of the flat buffers that share one rule of weight decay; together they
@@ -78,14 +92,23 @@ class Params {
 
   /// Draws every parameter from (seed, its name, the element's index in the whole): the same on any
   /// mesh.
-  void initialise(std::uint64_t seed);
+  void initialise(const Exec&, std::uint64_t seed);
+  /// Overwrites one parameter's part, and its copy, from f32 host memory of the part's shape, which
+  /// may be reused at once.
+  void write(const Exec&, ParamId id, ConstView host);
+  /// copies() = weights(), rounded; nothing where there are none.
+  void round_copies(const Exec&);
 
  private:
+  template <class AnyView>
+  AnyView piece_of(AnyView flat, ParamId id) const;
+
   ParamList list_;
   TpPart part_;
   std::vector<std::int64_t> offsets_;  // of each parameter, and of the end
-  mutable Tensor weights_,
-      grads_;  // views into them are handed out as writable; see weight(), grad()
+  ParamStorage storage_;
+  // Views into them are handed out as writable; see weight(), grad().
+  mutable Tensor weights_, grads_, copies_;
 };
 
 }  // namespace mixspan

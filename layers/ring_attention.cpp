@@ -28,12 +28,12 @@ class Ring {
 
   /// Room for the block of any rank.
   View room(const char* label) const {
-    return c_.ex.scratch.allocate(label, shape(c_.split.layout.most_rows()));
+    return c_.ex.scratch.allocate(label, shape(c_.split.layout.most_rows()), like_.dtype());
   }
   Block block(int owner, View room) const {
     const std::int64_t rows = c_.split.layout.rows(owner);
     const Shape s = shape(rows);
-    return {owner, View(room.raw(), DType::f32, s)};
+    return {owner, View(room.raw(), room.dtype(), s)};
   }
 
   Pending pass(const char* what, const Block* out, const Block* in) const {
@@ -107,8 +107,8 @@ void block_backward(const ContextAttention& c, const Ring& ring, const Block& bl
   ring.for_each_rectangle(block.owner, [&](const Rectangle& r, Range keys) {
     const Arena::Scope rectangle_scope(c.ex.scratch);
     const View k_sum = rows_of(dk, keys), v_sum = rows_of(dv, keys);
-    const View d_keys = c.ex.scratch.allocate("partial dk", k_sum.shape());
-    const View d_values = c.ex.scratch.allocate("partial dv", v_sum.shape());
+    const View d_keys = c.ex.scratch.allocate("partial dk", k_sum.shape(), k_sum.dtype());
+    const View d_values = c.ex.scratch.allocate("partial dv", v_sum.shape(), v_sum.dtype());
     attend_backward_more(c, r, dq, d_keys, d_values, up, rows_of(block.keys(), keys),
                          rows_of(block.values(), keys));
     add_rows(c.ex, k_sum, d_keys);

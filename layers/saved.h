@@ -26,10 +26,11 @@ class Saved {
   /// `arena` may be null when the policy is full.
   Saved(Arena* arena, Recompute policy) : arena_(arena), policy_(policy) {}
 
-  /// Memory for a result. Not zeroed.
+  /// Memory for a result, of storage_dtype(ex). Not zeroed.
   View make(const Exec& ex, std::string_view name, Shape shape, Rebuild cost = Rebuild::dear) {
-    return make_as(ex, name, shape, DType::f32, cost);
+    return make_as(ex, name, shape, storage_dtype(ex), cost);
   }
+  /// For what is not stored as activations are: sums, and statistics of rows.
   View make_as(const Exec& ex, std::string_view name, Shape shape, DType dtype,
                Rebuild cost = Rebuild::dear) {
     const bool keep =

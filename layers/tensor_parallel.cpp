@@ -1,16 +1,11 @@
 #include "layers/tensor_parallel.h"
 
-#include <cstring>
-
+#include "core/copy.h"
 #include "kernels/matmul.h"
 #include "kernels/residual.h"
 #include "parallel/shares.h"
 
 namespace mixspan {
-
-namespace {
-void copy_rows(View to, ConstView from) { std::memcpy(to.raw(), from.raw(), from.size_bytes()); }
-}  // namespace
 
 TensorParallel::TensorParallel() : self_(make_self_communicator()), comm_(self_.get()) {}
 
@@ -28,34 +23,34 @@ Range TensorParallel::rows(std::int64_t R) const {
 ConstView TensorParallel::gather(const Exec& ex, const Call& call, ConstView x,
                                  std::int64_t R) const {
   if (!splits_rows()) return x;
-  const View all = ex.scratch.allocate("gathered rows", {R, x.dim(1)});
+  const View all = ex.scratch.allocate("gathered rows", {R, x.dim(1)}, x.dtype());
   const Range mine = rows(R);
-  copy_rows(all.slice(0, mine.begin, mine.end), x);
+  copy(ex, all.slice(0, mine.begin, mine.end), x);
   comm_->all_gather(call, all, shares(R, comm_->size())).wait();
   return all;
 }
 
 View TensorParallel::partial(const Exec& ex, View mine, std::int64_t R) const {
-  return splits_rows() ? ex.scratch.allocate("partial sum", {R, mine.dim(1)}) : mine;
+  return splits_rows() ? ex.scratch.allocate("partial sum", {R, mine.dim(1)}, mine.dtype()) : mine;
 }
 
-void TensorParallel::reduce(const Call& call, View mine, View partial) const {
+void TensorParallel::reduce(const Exec& ex, const Call& call, View mine, View partial) const {
   if (alone()) return;
   if (!splits_rows()) return comm_->all_reduce_sum(call, mine).wait();
   const std::int64_t R = partial.dim(0);
   comm_->reduce_scatter_sum(call, partial, shares(R, comm_->size())).wait();
   const Range held = rows(R);
-  copy_rows(mine, partial.slice(0, held.begin, held.end));
+  copy(ex, mine, partial.slice(0, held.begin, held.end));
 }
 
 void leave_forward(const Exec& ex, const TensorParallel& tp, const Call& call, View y, ConstView x,
                    ConstView w, ConstView bias, ConstView residual) {
   if (tp.alone()) return linear_residual_forward(ex, y, x, w, bias, residual);
   const Arena::Scope scope(ex.scratch);
-  const View sum = ex.scratch.allocate("branch", y.shape());
+  const View sum = ex.scratch.allocate("branch", y.shape(), y.dtype());
   const View partial = tp.partial(ex, sum, x.dim(0));
   linear_forward(ex, partial, x, w, {});
-  tp.reduce(call, sum, partial);
+  tp.reduce(ex, call, sum, partial);
   bias_residual(ex, y, sum, bias, residual);
 }
 

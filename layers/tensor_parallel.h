@@ -37,7 +37,7 @@ class TensorParallel {
   /// does.
   View partial(const Exec&, View mine, std::int64_t R) const;
   /// mine = this rank's rows of the sum of all ranks' partial(); uses the partial up.
-  void reduce(const Call&, View mine, View partial) const;
+  void reduce(const Exec&, const Call&, View mine, View partial) const;
 
  private:
   std::shared_ptr<Communicator> self_;  // where there is no other

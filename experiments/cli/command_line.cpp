@@ -191,6 +191,9 @@ void add_info(CLI::App& app, Action& action) {
   c->callback([a, &action] { action = [a] { return info_command(*a); }; });
 }
 
+constexpr const char* kDeviceHelp =
+    "Where to compute: cpu, cuda, or auto: cuda where there is a GPU that can be used";
+
 void add_eval(CLI::App& app, Action& action) {
   CLI::App* c =
       add_command(app, "eval", "Loss and perplexity, also by position in the text",
@@ -204,6 +207,7 @@ void add_eval(CLI::App& app, Action& action) {
       ->expected(1);
   c->add_option("--buckets", a->buckets, "Parts of the context that losses are reported by")
       ->capture_default_str();
+  c->add_option("--device", a->device, kDeviceHelp)->capture_default_str();
   c->add_flag("--json", a->json, "Print one JSON object for each context instead of a table");
   c->callback([a, &action] { action = [a] { return eval_command(*a); }; });
 }
@@ -225,6 +229,7 @@ void add_generate(CLI::App& app, Action& action) {
   c->add_option("--top-p", s.top_p, "Only the likeliest tokens that together have this probability")
       ->capture_default_str();
   c->add_option("--seed", s.seed, "The same seed gives the same text")->capture_default_str();
+  c->add_option("--device", a->device, kDeviceHelp)->capture_default_str();
   c->callback([a, max, &action] {
     a->max_tokens_given = max->count() > 0;
     action = [a] { return generate_command(*a); };

@@ -44,6 +44,7 @@ struct EvalArgs {
   std::string data;                    ///< empty: what the run held out
   std::vector<std::int64_t> contexts;  ///< empty: the model's
   std::int64_t buckets = 8;
+  std::string device = "auto";  ///< see chosen_device()
   bool json = false;
 };
 ExitCode eval_command(const EvalArgs&);
@@ -52,6 +53,7 @@ struct GenerateArgs {
   std::filesystem::path model;
   std::string prompt;  ///< or @FILE
   GenerateOptions options;
+  std::string device = "auto";  ///< see chosen_device()
   bool max_tokens_given = false;
 };
 ExitCode generate_command(const GenerateArgs&);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "experiments/cli/commands.h"
 #include "experiments/hf/gpt_neo.h"
+#include "experiments/run/machine.h"
 #include "experiments/run/model_file.h"
 
 namespace mixspan {
@@ -67,7 +68,8 @@ ExitCode import_command(const ImportArgs& a) {
 }
 
 ExitCode export_command(const ExportArgs& a) {
-  LoadedModel loaded = load_model(a.model);
+  Machine machine;  // a CPU: nothing is computed
+  LoadedModel loaded = load_model(a.model, machine.exec());
   HfExtras extras;
   if (loaded.tokenizer) {
     extras.end_of_text = loaded.tokenizer->end_of_text();

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "experiments/cli/commands.h"
+#include "experiments/run/device_choice.h"
 #include "experiments/run/evaluate.h"
 #include "experiments/run/machine.h"
 #include "experiments/run/model_file.h"
@@ -16,8 +17,8 @@ namespace mixspan {
 
 namespace {
 
-LoadedModel load_and_note(const std::filesystem::path& path) {
-  LoadedModel loaded = load_model(path);
+LoadedModel load_and_note(const std::filesystem::path& path, const Exec& ex) {
+  LoadedModel loaded = load_model(path, ex);
   for (const std::string& note : loaded.notes) {
     fmt::print(stderr, "mixspan: damaged checkpoint passed over: {}\n", note);
   }
@@ -75,7 +76,8 @@ std::string read_prompt(const std::string& prompt) {
 }  // namespace
 
 ExitCode eval_command(const EvalArgs& a) {
-  const LoadedModel loaded = load_and_note(a.model);
+  Machine machine(0, false, 0, chosen_device(a.device, "--device"));
+  const LoadedModel loaded = load_and_note(a.model, machine.exec());
   std::vector<std::int64_t> contexts = a.contexts;
   if (contexts.empty()) contexts.push_back(loaded.config.model.context);
   require(a.buckets >= 1, "--buckets {}: wanted at least 1", a.buckets);
@@ -83,10 +85,9 @@ ExitCode eval_command(const EvalArgs& a) {
     require(T >= 2 && T <= loaded.config.model.context,
             "--context {}: wanted 2 to {}, the model's context", T, loaded.config.model.context);
   }
-  Machine machine;
   for (std::int64_t T : contexts) {
     const auto source = open_data(a, loaded, T);
-    EvalMetrics m = evaluate(machine.exec(), *loaded.model, *source, a.buckets);
+    EvalMetrics m = evaluate(machine.exec(loaded.precision), *loaded.model, *source, a.buckets);
     m.step = loaded.step;
     m.tokens = loaded.tokens_seen;
     m.data = a.data.empty() ? loaded.config.data.train : a.data;
@@ -100,7 +101,8 @@ ExitCode eval_command(const EvalArgs& a) {
 }
 
 ExitCode generate_command(const GenerateArgs& a) {
-  const LoadedModel loaded = load_and_note(a.model);
+  Machine machine(0, false, 0, chosen_device(a.device, "--device"));
+  const LoadedModel loaded = load_and_note(a.model, machine.exec());
   require(loaded.tokenizer != nullptr,
           "{}: was trained on {}, which is not text; nothing can be generated", a.model.string(),
           loaded.config.data.train);
@@ -111,14 +113,13 @@ ExitCode generate_command(const GenerateArgs& a) {
   if (!a.max_tokens_given && room >= 1) options.max_tokens = std::min(options.max_tokens, room);
   options.vocab = loaded.tokenizer->vocab_size();
   options.end_of_text = loaded.tokenizer->end_of_text();
-  Machine machine;
   const auto print = [&](std::span<const std::int32_t> tokens) {
     const std::string text = loaded.tokenizer->decode(tokens);
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   };
   bool first = true;
-  generate(machine.exec(), *loaded.model, prompt, options, [&](std::int32_t token) {
+  generate(machine.exec(loaded.precision), *loaded.model, prompt, options, [&](std::int32_t token) {
     if (first) print(prompt);  // only once the prompt is known to be good
     first = false;
     print({&token, 1});

@@ -51,9 +51,9 @@ struct Sizes {
     return again + hidden + norm + std::max(inner, 4 * heads) + region();
   }
   /// Of the head: normed, its gradient, losses, mean and rstd, and a chunk of logits.
-  std::int64_t head(std::int64_t vocab) const {
+  std::int64_t head(std::int64_t vocab, DeviceKind device) const {
     return 2 * hidden + (gathers ? 2 * all : 0) + rows + 2 * held +
-           logits_rows(rows, vocab) * vocab;
+           logits_rows(rows, vocab, device) * vocab;
   }
 };
 
@@ -100,19 +100,22 @@ std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
 }
 
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::int64_t micro_rows,
-                       const std::vector<LayerExchange>& layers) {
+                       const std::vector<LayerExchange>& layers, StepPlace place) {
   const SequenceLayout layout(parse_layout(p.layout), model.context, static_cast<int>(p.cp));
   const Sizes sizes(model, p, micro_rows, layout);
   const auto L = static_cast<std::int64_t>(layers.size());
+  const auto number = static_cast<std::int64_t>(size_of(place.activations));
   RankMemory m;
   m.weights = m.gradients = held_parameters(model, p.tp) * kFloat;
   m.optimizer = 2 * m.weights;
   if (p.zero) m.optimizer = divided_up(m.optimizer, p.dp * p.cp);
+  if (place.activations != DType::f32) m.weights += m.weights / kFloat * number;
   // The hidden states before, between and behind the layers; the gradient takes the last one's
   // place.
-  m.activations = (L * sizes.kept() + (L + 1) * sizes.hidden) * kFloat;
-  m.scratch = std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp))) * kFloat;
-  const std::int64_t row = micro_rows * model.width / p.tp * kFloat;
+  m.activations = (L * sizes.kept() + (L + 1) * sizes.hidden) * number;
+  m.scratch =
+      std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp), place.device)) * number;
+  const std::int64_t row = micro_rows * model.width / p.tp * number;
   std::int64_t at_a_time = 0;
   for (const LayerExchange& layer : layers) {
     const Foreign foreign = foreign_rows(layer, layout);

@@ -105,7 +105,10 @@ std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig& p
   if (step.micro_rows > 0) return step.micro_rows;
   // Enough tokens for full speed: wide products need fewer, and their activations weigh more.
   constexpr std::int64_t kMost = 2048, kFewest = 1024, kNumbers = kMost * 384;
-  const std::int64_t micro_tokens = std::clamp(kNumbers / model.width, kFewest, kMost);
+  constexpr std::int64_t kOfDevice = 16384;  // a few waves of tiles in every product
+  const std::int64_t micro_tokens = step.place.device == DeviceKind::cuda
+                                        ? kOfDevice
+                                        : std::clamp(kNumbers / model.width, kFewest, kMost);
   const std::int64_t all = step.batch_rows / p.dp;
   std::int64_t rows = std::clamp<std::int64_t>(micro_tokens * p.cp / model.context, 1, all);
   while (all % rows != 0) --rows;

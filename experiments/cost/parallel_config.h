@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
+#include "core/dtype.h"
 #include "layers/model_config.h"
 
 namespace mixspan {
@@ -28,10 +30,19 @@ struct ParallelConfig {
   friend bool operator==(const ParallelConfig&, const ParallelConfig&) = default;
 };
 
+/// What a rank computes on, as far as its memory goes.
+struct StepPlace {
+  DeviceKind device = DeviceKind::cpu;
+  DType activations = DType::f32;  ///< bf16: kernels read a copy of the weights in it, too
+  friend bool operator==(const StepPlace&, const StepPlace&) = default;
+};
+
 /// A training step, as far as spreading it over ranks goes.
 struct StepShape {
   std::int64_t batch_rows = 1;  ///< sequences of a step, over all ranks
   std::int64_t micro_rows = 0;  ///< a rank computes so many at a time; 0: see chosen_micro_rows
+  StepPlace place = {};
+  friend bool operator==(const StepShape&, const StepShape&) = default;
 };
 
 /// What makes it impossible: one line that begins with the key to change, says why and what would
@@ -40,7 +51,7 @@ std::optional<std::string> mesh_problem(const ModelConfig& model, const Parallel
                                         const StepShape&);
 
 /// Sequences that a rank computes at a time: what StepShape says, or so many that products have
-/// their full speed, more only costing memory; of wide models fewer.
+/// their full speed, more only costing memory; of wide models fewer, on a device more.
 std::int64_t chosen_micro_rows(const ModelConfig& model, const ParallelConfig&, const StepShape&);
 
 /// The same number of ranks as other meshes that have no problem, those like `wanted` first.

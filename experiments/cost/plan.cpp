@@ -87,9 +87,10 @@ void Planner::add_compute(RunPlan& plan) const {
 void Planner::add_memory_time(RunPlan& plan) const {
   ModelConfig keeps_all = r_.model;
   keeps_all.recompute = "none";
-  const double results = static_cast<double>(
-      rank_memory(keeps_all, p_, plan.micro_rows, std::vector<LayerExchange>(plan.layers.size()))
-          .activations);
+  const double results =
+      static_cast<double>(rank_memory(keeps_all, p_, plan.micro_rows,
+                                      std::vector<LayerExchange>(plan.layers.size()), r_.step.place)
+                              .activations);
   const double moves = 2 * passes() * results * static_cast<double>(plan.micro_batches);
   // AdamW reads four buffers and writes three; clearing gradients writes one more.
   const auto& m = plan.memory;
@@ -137,7 +138,7 @@ RunPlan Planner::make() {
   for (const LayerCost& layer : plan.layers) {
     exchanges.push_back({layer.span, layer.exchange.cost.transport});
   }
-  plan.memory = rank_memory(r_.model, p_, plan.micro_rows, exchanges);
+  plan.memory = rank_memory(r_.model, p_, plan.micro_rows, exchanges, r_.step.place);
   add_compute(plan);
   add_memory_time(plan);
   add_tensor_parallel(plan);

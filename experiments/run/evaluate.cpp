@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/copy.h"
 #include "core/error.h"
 #include "core/trace.h"
 #include "experiments/run/local_batch.h"
@@ -27,6 +28,13 @@ std::vector<PositionLoss> empty_buckets(std::int64_t T, std::int64_t wanted) {
   return buckets;
 }
 
+// In host memory; waits for it.
+Tensor on_host(const Exec& ex, ConstView x) {
+  Tensor host(x.shape(), x.dtype());
+  copy(ex, host, x);
+  return host;
+}
+
 void add_rows(const Exec& ex, const Model& model, const LocalBatch& local, Sums& sums) {
   const Arena::Scope scope(ex.scratch);
   const LocalBatch::Part part = local.part(0, local.rows());
@@ -35,14 +43,15 @@ void add_rows(const Exec& ex, const Model& model, const LocalBatch& local, Sums&
   const View losses = ex.scratch.allocate("losses", {R});
   const View correct = ex.scratch.allocate("correct", {R}, DType::u8);
   model.head().evaluate(ex, model.params(), losses, correct, h, part.targets);
+  const Tensor loss = on_host(ex, losses), right = on_host(ex, correct);
   for (std::int64_t r = 0; r < R; ++r) {
-    if (part.targets.data<std::int32_t>()[r] == kIgnoreTarget) continue;
-    const std::int64_t position = part.positions.data<std::int32_t>()[r];
+    if (part.host_targets.data<std::int32_t>()[r] == kIgnoreTarget) continue;
+    const std::int64_t position = part.host_positions.data<std::int32_t>()[r];
     const auto bucket = std::find_if(sums.buckets.begin(), sums.buckets.end(),
                                      [&](const PositionLoss& b) { return position < b.end; });
-    bucket->loss += static_cast<double>(losses.data<float>()[r]);
+    bucket->loss += static_cast<double>(loss.data<float>()[r]);
     bucket->targets += 1;
-    sums.correct += correct.data<std::uint8_t>()[r];
+    sums.correct += right.data<std::uint8_t>()[r];
   }
 }
 
@@ -74,9 +83,10 @@ EvalMetrics evaluate(const Exec& ex, const Model& model, const EvaluationSource&
   const SequenceLayout layout(layout_kind, T, mesh.shape().cp);
   const Range mine = share(rows, mesh.shape().dp, mesh.dp().rank());
   Sums sums{empty_buckets(T, buckets)};
+  BatchStaging staging;
   for (std::int64_t r = mine.begin; r < mine.end; r += at_once) {
     const Batch batch = source.rows(r, std::min(at_once, mine.end - r));
-    add_rows(ex, model, LocalBatch(batch, mesh.cp(), layout), sums);
+    add_rows(ex, model, LocalBatch(ex, staging, batch, model.config(), mesh.cp(), layout), sums);
   }
   sum_over(mesh.dp_cp(), sums);
   const std::int64_t text_bytes = source.text_bytes(0, rows);

@@ -6,11 +6,13 @@ namespace mixspan {
 
 namespace {
 
-// The tensors "model/NAME" of a model, for reading a checkpoint.
-std::vector<NamedView> model_tensors(Model& model) {
-  std::vector<NamedView> tensors = model.params().named(model.params().weights());
-  for (NamedView& t : tensors) t.name = "model/" + t.name;
-  return tensors;
+void read_model(const Checkpoint& checkpoint, const Exec& ex, Params& params) {
+  for (std::size_t p = 0; p < params.specs().size(); ++p) {
+    const ParamSpec& spec = params.specs()[p];
+    Tensor whole(spec.shape);
+    read_tensors(checkpoint, {{"model/" + spec.name, whole}});
+    params.write(ex, static_cast<ParamId>(p), whole);
+  }
 }
 
 }  // namespace
@@ -24,7 +26,7 @@ void read_tensors(const Checkpoint& checkpoint, const std::vector<NamedView>& te
   }
 }
 
-LoadedModel load_model(const std::filesystem::path& path) {
+LoadedModel load_model(const std::filesystem::path& path, const Exec& ex) {
   LoadedModel loaded;
   NewestCheckpoint found = find_checkpoint(path);
   loaded.notes = std::move(found.damaged);
@@ -36,8 +38,12 @@ LoadedModel load_model(const std::filesystem::path& path) {
   require(loaded.config.model.vocab > 0, "{}: model.vocab is missing", where);
   loaded.step = checkpoint.meta().step;
   loaded.tokens_seen = checkpoint.meta().tokens_seen;
-  loaded.model = std::make_unique<Model>(loaded.config.model, Params::Gradients::no);
-  read_tensors(checkpoint, model_tensors(*loaded.model));
+  Exec as_trained = ex;
+  if (ex.device.is_cuda()) as_trained.precision = precision_of(loaded.config);
+  loaded.precision = as_trained.precision;
+  loaded.model = std::make_unique<Model>(loaded.config.model, Params::Gradients::no,
+                                         ModelParallel{}, ParamStorage::of(as_trained));
+  read_model(checkpoint, as_trained, loaded.model->params());
   if (!checkpoint.meta().tokenizer_json.empty()) {
     loaded.tokenizer = tokenizer_from_json(checkpoint.meta().tokenizer_json,
                                            (checkpoint.path() / "tokenizer.json").string());

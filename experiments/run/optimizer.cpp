@@ -1,19 +1,19 @@
 #include "experiments/run/optimizer.h"
 
-#include <algorithm>
-
+#include "core/copy.h"
 #include "kernels/adamw.h"
 
 namespace mixspan {
 
-Optimizer::Optimizer(std::vector<Range> owned, const Options& options) : options_(options) {
+Optimizer::Optimizer(std::vector<Range> owned, const Options& options, Device device)
+    : options_(options) {
   std::int64_t size = 0;
   for (const Range& range : owned) {
     parts_.push_back({range, size});
     size += range.size();
   }
-  m_ = Tensor({size});
-  v_ = Tensor({size});
+  m_ = Tensor({size}, DType::f32, device);
+  v_ = Tensor({size}, DType::f32, device);
 }
 
 void Optimizer::update(const Exec& ex, Params& p, const Update& u) {
@@ -29,24 +29,23 @@ void Optimizer::update(const Exec& ex, Params& p, const Update& u) {
       step.weight_decay = decay ? options_.weight_decay : 0;
       const std::int64_t at = part.at + r.begin - part.flat.begin;
       adamw(ex, p.weights().slice(0, r.begin, r.end), m_.view().slice(0, at, at + r.size()),
-            v_.view().slice(0, at, at + r.size()), p.grads().slice(0, r.begin, r.end), step);
+            v_.view().slice(0, at, at + r.size()), p.grads().slice(0, r.begin, r.end), step,
+            p.copies().empty() ? View() : p.copies().slice(0, r.begin, r.end));
     }
   }
 }
 
-void Optimizer::copy_out(Moment which, View flat) const {
-  const Tensor& moment = which == Moment::first ? m_ : v_;
+void Optimizer::copy_out(const Exec& ex, Moment which, View flat) const {
   for (const Part& part : parts_) {
-    std::copy_n(moment.data<float>() + part.at, part.flat.size(),
-                flat.data<float>() + part.flat.begin);
+    copy(ex, flat.slice(0, part.flat.begin, part.flat.end),
+         moment(which).slice(0, part.at, part.at + part.flat.size()));
   }
 }
 
-void Optimizer::copy_in(Moment which, ConstView flat) {
-  Tensor& moment = which == Moment::first ? m_ : v_;
+void Optimizer::copy_in(const Exec& ex, Moment which, ConstView flat) {
   for (const Part& part : parts_) {
-    std::copy_n(flat.data<float>() + part.flat.begin, part.flat.size(),
-                moment.data<float>() + part.at);
+    copy(ex, moment(which).slice(0, part.at, part.at + part.flat.size()),
+         flat.slice(0, part.flat.begin, part.flat.end));
   }
 }
 

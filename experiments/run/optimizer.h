@@ -14,8 +14,8 @@ class Optimizer {
     double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
   };
   /// Updates, and has moments for, the parts `owned` of the flat buffers, by rising position.
-  /// Moments start at zero.
-  Optimizer(std::vector<Range> owned, const Options&);
+  /// Moments start at zero, on the device where the parameters are.
+  Optimizer(std::vector<Range> owned, const Options&, Device device = {});
 
   struct Update {
     double lr;
@@ -23,13 +23,15 @@ class Optimizer {
     double grad_norm;      ///< the norm of the gradients as they are
     std::int64_t t;        ///< 1 at the first update
   };
-  /// Overwrites the owned weights and moments; leaves the gradients as they are.
+  /// Overwrites the owned weights, their copies and moments; leaves the gradients as they are.
   void update(const Exec&, Params&, const Update&);
 
   enum class Moment { first, second };
-  /// Copies a moment into, or out of, a buffer of the flat buffers' layout: the owned parts alone.
-  void copy_out(Moment, View flat) const;
-  void copy_in(Moment, ConstView flat);
+  /// Copies a moment into, or out of, host memory of the flat buffers' layout: the owned parts.
+  void copy_out(const Exec&, Moment, View flat) const;
+  void copy_in(const Exec&, Moment, ConstView flat);
+  /// A moment of the owned parts, one behind the other, where the parameters are.
+  View moment(Moment which) const { return (which == Moment::first ? m_ : v_).view(); }
 
  private:
   struct Part {
@@ -38,7 +40,7 @@ class Optimizer {
   };
   Options options_;
   std::vector<Part> parts_;
-  Tensor m_, v_;  // the owned parts, one behind the other
+  mutable Tensor m_, v_;  // the owned parts, one behind the other
 };
 
 }  // namespace mixspan

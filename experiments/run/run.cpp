@@ -8,6 +8,7 @@
 #include "core/build.h"
 #include "core/cpu.h"
 #include "experiments/run/checkpoint_folder.h"
+#include "experiments/run/device_choice.h"
 #include "experiments/run/evaluate.h"
 #include "experiments/run/model_file.h"
 #include "experiments/run/run_plan.h"
@@ -42,8 +43,9 @@ RunConfig with_room(RunConfig config, const TrainRequest& r, const Mesh& mesh) {
 }  // namespace
 
 std::vector<std::string> may_change(const RunConfig& c) {
-  // A checkpoint is whole, so any mesh may go on from it.
-  std::vector<std::string> keys{"parallel.*", "log.*", "checkpoint.*", "eval.*", "train.max_time"};
+  // A checkpoint is whole and of fp32 weights, so any mesh and any device may go on from it.
+  std::vector<std::string> keys{"device",       "kernels.*", "parallel.*",    "log.*",
+                                "checkpoint.*", "eval.*",    "train.max_time"};
   // A longer run of the same settings is the same run, unless the schedule bends to its length.
   if (c.optimizer.schedule == "constant") keys.emplace_back("train.steps");
   return keys;
@@ -53,23 +55,37 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
     : run_dir_(r.run_dir),
       signals_(signals),
       mesh_(mesh),
-      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank()),
+      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank(),
+               chosen_device(r.config.device, "device")),
       measure_peak_(r.measure_peak),
       data_(r.open_data ? r.open_data()
                         : open_training(r.config.data, r.config.model.context,
                                         static_cast<std::uint64_t>(r.config.train.seed))),
       config_(with_room(with_vocab(r.config, *data_), r, mesh)),
       eval_data_(open_evaluation(config_.data, config_.model.context, config_.eval.rows)),
-      trainer_(machine_.exec(), config_, *data_, mesh_),
+      trainer_(exec(), config_, *data_, mesh_),
       started_from_(initial_weights()),
       traffic_(mesh) {
-  mesh_.trace(machine_.exec().tracer);
+  mesh_.trace(exec().tracer);
   digest_.data<std::int64_t>()[0] = static_cast<std::int64_t>(data_->digest());
   mesh_.world().barrier({"start"});  // nobody looks for checkpoints while the folder is made
   if (!mesh_.is_first()) return;
   dir_.emplace(RunDirectoryOptions{run_dir_, to_toml(config_), may_change(config_),
                                    config_.train.steps, std::string(kBuildName)});
   progress_.emplace(r.out);
+}
+
+Exec Run::exec() {
+  Exec ex = machine_.exec(precision_of(config_));
+  ex.attention = attention_kernel_of(config_);
+  return ex;
+}
+
+// On a device what was taken there: parameters, moments, and both arenas at their fullest.
+std::int64_t Run::memory_bytes() {
+  if (!exec().device.is_cuda()) return peak_resident_bytes();
+  return static_cast<std::int64_t>(trainer_.state_bytes() + trainer_.activations().taken_bytes() +
+                                   machine_.scratch().taken_bytes());
 }
 
 std::string Run::initial_weights() {
@@ -88,12 +104,13 @@ void Run::say(const std::string& line) {
 
 void Run::describe() {
   say(fmt::format("mixspan {}, run {}", kBuildName, run_dir_.string()));
+  say(fmt::format("device: {}, {}", describe_device(exec().device), config_.train.precision));
   for (const std::string& line : describe_run(config_, trainer_, *data_, eval_data_.get()))
     say(line);
   say(fmt::format(
       "batch: {} tokens = {} rows of {}, {} at a time; {} threads; peak {} FLOP/s (products of {})",
       config_.train.batch_tokens, config_.batch_rows(), config_.model.context,
-      trainer_.micro_rows(), machine_.exec().threads.size(), human_count(peak_flops_),
+      trainer_.micro_rows(), exec().threads.size(), human_count(peak_flops_),
       config_.train.precision));
 }
 
@@ -211,9 +228,7 @@ void Run::compare_with_plan() {
 // What all ranks together can do.
 double Run::measured_peak() {
   if (!measure_peak_) return 0;
-  Exec ex = machine_.exec();
-  ex.precision = precision_of(config_);
-  return mesh_.world().all_reduce_sum({"peak"}, measure_sgemm_peak(ex));
+  return mesh_.world().all_reduce_sum({"peak"}, measure_gemm_peak(exec()));
 }
 
 void Run::log_step(const StepReport& r) {
@@ -228,7 +243,7 @@ void Run::log_step(const StepReport& r) {
   m.tokens_per_s = tokens_per_s;
   if (peak_flops_ > 0) m.mfu = r.flops / step_seconds / peak_flops_;
   m.step_ms = step_seconds * 1e3;
-  m.memory_bytes = peak_resident_bytes();
+  m.memory_bytes = memory_bytes();
   m.comm_bytes = traffic_.last_bytes();
   window_seconds_ = 0;
   window_steps_ = 0;
@@ -245,8 +260,10 @@ void Run::evaluate_now(std::int64_t step) {
   // The peak is what the machine can do, so what others left of it at the start may have been too
   // low.
   peak_flops_ = std::max(peak_flops_, measured_peak());
-  EvalMetrics m = evaluate(machine_.exec(), trainer_.model(), *eval_data_, config_.eval.buckets,
-                           mesh_, trainer_.layout().kind());
+  // A device has the weights of kernels in the run's precision; a CPU evaluates in fp32.
+  const Exec ex = exec().device.is_cuda() ? exec() : machine_.exec();
+  EvalMetrics m = evaluate(ex, trainer_.model(), *eval_data_, config_.eval.buckets, mesh_,
+                           trainer_.layout().kind());
   m.step = step;
   m.tokens = step * config_.train.batch_tokens;
   m.data = config_.data.eval.empty() ? config_.data.train : config_.data.eval;

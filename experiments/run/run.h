@@ -43,6 +43,8 @@ class Run {
   StepReport timed_step();
   void compare_with_plan();
   double measured_peak();
+  Exec exec();
+  std::int64_t memory_bytes();
   std::vector<NamedConstView> run_state();
   void say(const std::string& line);
   void describe();

@@ -10,9 +10,6 @@ namespace mixspan {
 
 namespace {
 
-/// Whether this build can run on a GPU. There is no CUDA backend yet.
-constexpr bool kCudaBuild = false;
-
 constexpr const char* kSpans = "full, sliding:W, block:B or block-prev:B";
 constexpr const char* kDurations =
     "seconds, or a time such as \"90s\", \"15m\", \"2h30m\", \"1d12h\"";
@@ -156,6 +153,13 @@ void describe_parallel(ConfigSchema& schema, ParallelConfig& p) {
 }
 
 void describe_rest(ConfigSchema& schema, RunConfig& c) {
+  schema.section("kernels",
+                 "Which of several ways to compute the same, where a person wants to choose.");
+  schema.field("attention", &c.kernels.attention,
+               "The attention kernel on a device: plain loops, tensor cores by mma.sync (bf16), "
+               "tensor cores by wgmma (bf16, Hopper); auto takes the fastest that can do it.",
+               {.one_of = {"auto", "naive", "mma", "wgmma"}});
+
   schema.section("checkpoint", "What a stopped run goes on from.");
   schema.field("every_steps", &c.checkpoint.every_steps,
                "Steps between checkpoints; 0 means only at the end and on a signal.", {.min = 0});
@@ -185,8 +189,10 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
 
 ConfigSchema schema_of(RunConfig& config) {
   ConfigSchema schema;
-  schema.field("device", &config.device, "Where the model is computed.",
-               {.one_of = {"cpu", "cuda"}});
+  schema.field("device", &config.device,
+               "Where the model is computed; auto means on a GPU where there is one that this "
+               "build can use, else on the CPU.",
+               {.one_of = {"auto", "cpu", "cuda"}});
   describe_model(schema, config.model);
   describe_data(schema, config.data);
   describe_train(schema, config);
@@ -232,13 +238,14 @@ void validate(const RunConfig& c, Purpose purpose) {
   if (purpose == Purpose::plan) return;
   const std::optional<std::string> problem = mesh_problem(c.model, c.parallel, c.step_shape());
   require(!problem, "{}", problem.value_or(""));
-  require(kCudaBuild || c.device != "cuda",
-          "device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
   require_precision(c, has_avx512_bf16());
+  require(c.kernels.attention == "auto" || c.device != "cpu",
+          "kernels.attention = \"{}\": a CPU has one kernel only; wanted \"auto\"",
+          c.kernels.attention);
 }
 
 void require_precision(const RunConfig& c, bool cpu_has_bf16) {
-  require(c.train.precision == "fp32" || c.device == "cuda" || cpu_has_bf16,
+  require(c.train.precision == "fp32" || c.device != "cpu" || cpu_has_bf16,
           "train.precision = \"bf16\": this processor ({}) has no AVX512-BF16; wanted \"fp32\"",
           cpu_name());
 }

@@ -58,18 +58,29 @@ struct RunConfig {
     friend bool operator==(const Log&, const Log&) = default;
   };
 
-  std::string device = "cpu";  ///< or "cuda"
+  struct Kernels {
+    std::string attention = "auto";  ///< or "naive", "mma", "wgmma"; on a device
+    friend bool operator==(const Kernels&, const Kernels&) = default;
+  };
+
+  std::string device = "auto";  ///< or "cpu", "cuda"; of a run that has started never "auto"
   ModelConfig model;
   DataConfig data;
   Train train;
   Optimizer optimizer;
   ParallelConfig parallel;
+  Kernels kernels;
   Checkpoint checkpoint;
   Eval eval;
   Log log;
 
   std::int64_t batch_rows() const { return train.batch_tokens / model.context; }
-  StepShape step_shape() const { return {batch_rows(), train.micro_rows}; }
+  StepShape step_shape() const {
+    const bool gpu = device == "cuda", bf16 = gpu && train.precision == "bf16";
+    return {batch_rows(),
+            train.micro_rows,
+            {gpu ? DeviceKind::cuda : DeviceKind::cpu, bf16 ? DType::bf16 : DType::f32}};
+  }
   /// Warm-up steps: what optimizer.warmup_steps says, or a tenth of the steps, at most 200.
   std::int64_t warmup() const {
     return optimizer.warmup_steps >= 0 ? optimizer.warmup_steps

@@ -8,6 +8,7 @@
 
 #include "core/hash.h"
 #include "experiments/cost/reference_machine.h"
+#include "experiments/run/device_choice.h"
 #include "experiments/run/lease.h"
 #include "parallel/shares.h"
 
@@ -16,7 +17,8 @@ namespace mixspan {
 namespace {
 
 PlanRequest request_of(const RunConfig& c) {
-  return {c.model, c.parallel, c.step_shape(), reference_machine(c.device)};
+  return {c.model, c.parallel, c.step_shape(),
+          reference_machine(c.device == "cuda" ? "cuda" : "cpu")};
 }
 
 std::int64_t ranks_on_this_host(Communicator& world) {
@@ -29,6 +31,12 @@ std::int64_t ranks_on_this_host(Communicator& world) {
   all[world.rank()] = mine;
   world.all_gather({"hosts"}, hosts, shares(world.size(), world.size())).wait();
   return std::count(all, all + world.size(), mine);
+}
+
+// Of the machine, or of the device that the run is on.
+std::int64_t memory_there(const RunConfig& c) {
+  if (c.device != "cuda") return physical_memory();
+  return static_cast<std::int64_t>(memory_of(chosen_device(c.device, "device")).total_bytes);
 }
 
 }  // namespace
@@ -54,11 +62,11 @@ std::vector<std::string> describe_transports(const RunConfig& c, const RunPlan& 
 }
 
 void require_memory(const RunConfig& c, Communicator& world, std::int64_t machine_bytes) {
-  const std::int64_t bytes = machine_bytes > 0 ? machine_bytes : physical_memory();
+  const std::int64_t bytes = machine_bytes > 0 ? machine_bytes : memory_there(c);
   const std::int64_t share = bytes / ranks_on_this_host(world);
   PlanRequest request = request_of(c);
   request.machine = request.machine.as_seen_by(c.parallel.ranks());
-  request.machine.name = "this machine";
+  request.machine.name = c.device == "cuda" ? "this device" : "this machine";
   // Ranks on different machines: what is too much for one is too much.
   request.machine.memory_bytes =
       static_cast<std::int64_t>(-world.all_reduce_max({"memory"}, -static_cast<double>(share)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "experiments/run/device_choice.h"
 #include "experiments/run/run.h"
 #include "experiments/run/stop_signal.h"
 #include "parallel/mesh.h"
@@ -12,10 +13,23 @@ namespace mixspan {
 
 namespace {
 
+// "cpu" or "cuda". Under auto all ranks need a device, or none uses one.
+std::string device_of_all(const RunConfig& c, Communicator& world) {
+  const Device device = chosen_device(c.device, "device");
+  const double without = world.all_reduce_max({"device"}, device.is_cuda() ? 0 : 1);
+  require(c.device != "cuda" || world.size() == 1,
+          "device = \"cuda\": with {} ranks; wanted one rank, or device = \"cpu\"", world.size());
+  return without == 0 && world.size() == 1 ? "cuda" : "cpu";
+}
+
 ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
                 std::unique_ptr<Communicator> world) {
+  TrainRequest resolved = request;
+  resolved.config.device = device_of_all(request.config, *world);
+  validate(resolved.config);
+  require_kernels(resolved.config, chosen_device(resolved.config.device, "device"));
   const Mesh mesh(std::move(world), request.config.parallel.shape());
-  return Run(request, signals, mesh).go();
+  return Run(resolved, signals, mesh).go();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/copy.h"
 #include "core/error.h"
 #include "core/trace.h"
 #include "experiments/cost/flops.h"
@@ -34,6 +35,11 @@ ModelParallel model_parallel(const RunConfig& c, const RunPlan& plan, const Mesh
   return parallel;
 }
 
+Exec in_precision_of(const RunConfig& c, Exec ex) {
+  ex.precision = precision_of(c);
+  return ex;
+}
+
 // The plan is of the config's mesh.
 const RunConfig& of_mesh(const RunConfig& c, const Mesh& mesh) {
   const MeshShape wanted = c.parallel.shape();
@@ -54,23 +60,25 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
 
 Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& data,
                  std::unique_ptr<Mesh> own, const Mesh* mesh)
-    : exec_(ex),
+    : exec_(in_precision_of(config, ex)),
       config_(config),
       data_(data),
       own_mesh_(std::move(own)),
       mesh_(own_mesh_ ? *own_mesh_ : *mesh),
       plan_(plan_of(of_mesh(config, mesh_))),
       layout_(parse_layout(config.parallel.layout), config.model.context, mesh_.shape().cp),
-      model_(config.model, Params::Gradients::yes, model_parallel(config, plan_, mesh_)),
+      model_(config.model, Params::Gradients::yes, model_parallel(config, plan_, mesh_),
+             ParamStorage::of(exec_)),
       sync_(mesh_.dp_cp(), buckets_of(model_), config.parallel.zero),
-      optimizer_(sync_.owned(), {config.optimizer.beta1, config.optimizer.beta2,
-                                 config.optimizer.eps, config.optimizer.weight_decay}),
+      optimizer_(sync_.owned(),
+                 {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.eps,
+                  config.optimizer.weight_decay},
+                 ex.device),
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
-      activations_("activations") {
-  exec_.precision = precision_of(config);
+      activations_("activations", ex.device) {
   check_schedule(schedule_);
-  model_.params().initialise(static_cast<std::uint64_t>(config.train.seed));
+  model_.params().initialise(exec_, static_cast<std::uint64_t>(config.train.seed));
 }
 
 StepReport Trainer::step(std::int64_t step) {
@@ -80,14 +88,14 @@ StepReport Trainer::step(std::int64_t step) {
     const TraceRange part(exec_.tracer, "data");
     return data_.rows(first, rows_);
   }();
-  const LocalBatch local(batch, mesh_.cp(), layout_);
+  const LocalBatch local(exec_, staging_, batch, config_.model, mesh_.cp(), layout_);
   // Counted before cp splits the sequences, and over all of the step, so that a target weighs the
   // same wherever it is.
   const double num_targets =
       mesh_.dp().all_reduce_sum({"targets"}, static_cast<double>(batch.num_targets));
   check(num_targets > 0, "step {}: the batch has no target", step);
 
-  fill_zero(model_.params().grads());
+  fill_zero(exec_, model_.params().grads());
   const double loss = mesh_.dp_cp().all_reduce_sum({"loss"}, run_micro_batches(local, num_targets));
   sync_.finish();
   const double norm = grad_norm();
@@ -97,7 +105,10 @@ StepReport Trainer::step(std::int64_t step) {
   {
     const TraceRange part(exec_.tracer, "optimizer");
     optimizer_.update(exec_, model_.params(), {lr, config_.train.max_grad_norm, norm, step + 1});
-    sync_.gather(model_.params().weights(), "weights");
+    if (sync_.sharded()) {
+      sync_.gather(model_.params().weights(), "weights");
+      model_.params().round_copies(exec_);
+    }
   }
   return {step + 1, config_.batch_rows() * config_.model.context, loss, norm, lr, flops(batch)};
 }
@@ -105,7 +116,12 @@ StepReport Trainer::step(std::int64_t step) {
 // Returns this rank's share of the mean loss. The last micro-batch sends the gradients of each
 // layer off as soon as they are complete.
 double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
-  double loss = 0;
+  const Arena::Scope scope(activations_);
+  const std::int64_t held = layout_.rows(mesh_.cp().rank());
+  const View losses = activations_.allocate("losses", {rows_ * held});
+  const auto of_rows = [&](std::int64_t r) {
+    return losses.slice(0, r * held, (r + micro_rows()) * held);
+  };
   for (std::int64_t r = 0; r < rows_; r += micro_rows()) {
     const bool last = r + micro_rows() == rows_;
     const LocalBatch::Part part = local.part(r, micro_rows());
@@ -118,14 +134,18 @@ double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
     const View dh = h;  // the head alone reads h
     {
       const TraceRange range(exec_.tracer, "loss");
-      loss += model_.head().loss_and_grad(exec_, model_.params(), dh, h, part.targets,
-                                          1.0 / num_targets);
+      model_.head().losses_and_grad(exec_, model_.params(), of_rows(r), dh, h, part.targets,
+                                    1.0 / num_targets);
     }
     const TraceRange range(exec_.tracer, "backward");
     if (last) sync_layer(config_.model.layers);
     model_.backward(exec_, dh, input, kept, [&](std::int64_t layer) {
       if (last) sync_layer(layer);
     });
+  }
+  double loss = 0;  // read after all else was given to the device, which works on meanwhile
+  for (std::int64_t r = 0; r < rows_; r += micro_rows()) {
+    loss += 1.0 / num_targets * sum(exec_, of_rows(r));
   }
   return loss;
 }

@@ -33,7 +33,8 @@ struct StepReport {
 /// Every rank of the mesh makes the same calls; the numbers they report are the same on all.
 class Trainer {
  public:
-  /// `config` is validated and its model.vocab known. Weights are drawn from train.seed. `mesh`
+  /// `config` is validated, its model.vocab known and its precision that of the Exec, whatever that
+  /// says. Weights are drawn from train.seed. `mesh`
   /// is the config's and must outlive the trainer.
   Trainer(const Exec&, const RunConfig& config, const SampleSource& data, const Mesh& mesh);
   /// On one rank.
@@ -60,6 +61,8 @@ class Trainer {
 
   std::int64_t micro_rows() const { return plan_.micro_rows; }
   const Arena& activations() const { return activations_; }
+  /// Of the weights, their copies, the gradients and the moments that this rank holds.
+  std::size_t state_bytes() const;
 
  private:
   Trainer(const Exec&, const RunConfig&, const SampleSource&, std::unique_ptr<Mesh> own,
@@ -68,8 +71,10 @@ class Trainer {
   double run_micro_batches(const LocalBatch& local, double num_targets);
   void sync_layer(std::int64_t layer);
   double grad_norm() const;
-  Tensor flat_state(const std::string& group) const;
-  ConstView whole_param(ParamId id, View flat, Tensor& memory) const;
+  struct FlatState;
+  FlatState flat_state(const std::string& group) const;
+  ConstView whole_param(ParamId id, const FlatState&, Tensor& memory) const;
+  void restore_moment(const Checkpoint&, const std::string& group);
   double flops(const Batch& batch) const;
   [[noreturn]] void report_nonfinite(std::int64_t step, const LocalBatch& local, double loss);
 
@@ -86,6 +91,7 @@ class Trainer {
   ScheduleConfig schedule_;
   std::int64_t rows_;  // of the batch, that this dp rank works on
   Arena activations_;
+  BatchStaging staging_;
 };
 
 }  // namespace mixspan

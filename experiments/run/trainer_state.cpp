@@ -1,6 +1,7 @@
 // What a checkpoint holds of a trainer: whole tensors, whatever mesh they are spread over.
 #include <algorithm>
 
+#include "core/copy.h"
 #include "experiments/run/model_file.h"
 #include "experiments/run/trainer.h"
 
@@ -33,27 +34,46 @@ std::vector<Entry> entries_of(const Params& params, std::span<const NamedConstVi
 }  // namespace
 
 // A flat buffer of this tp rank's parts, complete on every rank.
-Tensor Trainer::flat_state(const std::string& group) const {
-  const ConstView weights = model_.params().weights();
-  Tensor flat(weights.shape());
+struct Trainer::FlatState {
+  Tensor gathered;  // on the host; empty where one rank holds it all
+  ConstView view;   // of it, or of the trainer's own memory, which may be a device's
+};
+
+Trainer::FlatState Trainer::flat_state(const std::string& group) const {
+  FlatState state;
+  const Optimizer::Moment moment =
+      group == kFirst ? Optimizer::Moment::first : Optimizer::Moment::second;
   if (group == kWeights) {
-    std::copy_n(weights.data<float>(), weights.size(), flat.data<float>());
-    return flat;
+    state.view = model_.params().weights();
+  } else if (!sync_.sharded()) {
+    state.view = optimizer_.moment(moment);  // the owned parts are everything
+  } else {
+    state.gathered = Tensor(model_.params().weights().shape());
+    optimizer_.copy_out(exec_, moment, state.gathered);
+    sync_.gather(state.gathered, "optimizer state");
+    state.view = state.gathered;
   }
-  optimizer_.copy_out(group == kFirst ? Optimizer::Moment::first : Optimizer::Moment::second, flat);
-  sync_.gather(flat, "optimizer state");
-  return flat;
+  return state;
 }
 
-// On tp rank 0 the whole of a parameter, in `memory` unless `flat` has it as it is; elsewhere
-// empty.
-ConstView Trainer::whole_param(ParamId id, View flat, Tensor& memory) const {
+// On tp rank 0 the whole of a parameter in host memory, in `memory` unless `flat` has it as it is;
+// elsewhere empty.
+ConstView Trainer::whole_param(ParamId id, const FlatState& flat, Tensor& memory) const {
   const Params& params = model_.params();
   const ParamSpec& spec = params.specs()[static_cast<std::size_t>(id)];
-  const View mine = params.part_of(flat, id);
+  ConstView mine = params.part_of(flat.view, id);
+  Tensor on_host;
+  if (exec_.device.is_cuda() && flat.gathered.view().empty()) {
+    on_host = Tensor(mine.shape());
+    copy(exec_, on_host, mine);
+    mine = on_host;
+  }
   Communicator& tp = mesh_.tp();
   const bool first = tp.rank() == 0;
-  if (tp.size() == 1 || spec.split.dim < 0) return first ? ConstView(mine) : ConstView();
+  if (tp.size() == 1 || spec.split.dim < 0) {
+    if (!on_host.view().empty()) memory = std::move(on_host);
+    return first ? mine : ConstView();
+  }
   const Call call{"state"};
   if (!first) {
     const Communicator::Send send[] = {{0, mine}};
@@ -79,14 +99,14 @@ ConstView Trainer::whole_param(ParamId id, View flat, Tensor& memory) const {
 
 void Trainer::collect_state(const PutTensor& put, std::span<const NamedConstView> extra) const {
   std::string group;
-  Tensor flat;
+  FlatState flat;
   for (const Entry& entry : entries_of(model_.params(), extra)) {
     if (entry.id == ParamId::none) {
       if (mesh_.is_first()) put(entry.name, entry.extra);
       continue;
     }
     if (entry.group != group) {
-      flat = Tensor();  // one at a time
+      flat = {};  // one at a time
       flat = flat_state(group = entry.group);
     }
     if (mesh_.dp_cp().rank() != 0) continue;  // the first of those that hold the same has it
@@ -98,34 +118,55 @@ void Trainer::collect_state(const PutTensor& put, std::span<const NamedConstView
 
 namespace {
 
-// This rank's part of GROUP/NAME for every parameter, into a flat buffer.
+// Calls put(id, part) with this rank's part of GROUP/NAME, in host memory, for every parameter.
+template <class Put>
 void read_group(const Checkpoint& checkpoint, const std::string& group, const Params& params,
-                View flat) {
+                Put&& put) {
   for (std::size_t p = 0; p < params.specs().size(); ++p) {
     const ParamSpec& spec = params.specs()[p];
-    const View part = params.part_of(flat, static_cast<ParamId>(p));
-    const bool whole = part.shape() == spec.shape;
-    Tensor memory = whole ? Tensor() : Tensor(spec.shape);
-    const View into = whole ? part : memory.view();
-    read_tensors(checkpoint, {{group + "/" + spec.name, into}});
-    if (!whole) take_part(part, into, spec.split, params.part());
+    Tensor whole(spec.shape);
+    read_tensors(checkpoint, {{group + "/" + spec.name, whole}});
+    const Shape shape = part_shape(spec.shape, spec.split, params.part());
+    if (shape == spec.shape) {
+      put(static_cast<ParamId>(p), whole);
+    } else {
+      Tensor part(shape);
+      take_part(part, whole, spec.split, params.part());
+      put(static_cast<ParamId>(p), part);
+    }
   }
 }
 
 }  // namespace
 
+std::size_t Trainer::state_bytes() const {
+  const Params& p = model_.params();
+  return p.weights().size_bytes() + p.grads().size_bytes() + p.copies().size_bytes() +
+         2 * optimizer_.moment(Optimizer::Moment::first).size_bytes();
+}
+
 void Trainer::restore_weights(const Checkpoint& checkpoint) {
-  read_group(checkpoint, kWeights, model_.params(), model_.params().weights());
+  read_group(checkpoint, kWeights, model_.params(),
+             [&](ParamId id, const Tensor& part) { model_.params().write(exec_, id, part); });
+}
+
+void Trainer::restore_moment(const Checkpoint& checkpoint, const std::string& group) {
+  const Optimizer::Moment moment =
+      group == kFirst ? Optimizer::Moment::first : Optimizer::Moment::second;
+  Tensor flat;
+  if (sync_.sharded()) flat = Tensor(model_.params().weights().shape());
+  const View into = sync_.sharded() ? flat.view() : optimizer_.moment(moment);
+  Exec host = exec_;
+  host.device = {};
+  read_group(checkpoint, group, model_.params(), [&](ParamId id, const Tensor& part) {
+    copy(sync_.sharded() ? host : exec_, model_.params().part_of(into, id), part);
+  });
+  if (sync_.sharded()) optimizer_.copy_in(exec_, moment, flat);
 }
 
 void Trainer::restore_state(const Checkpoint& checkpoint) {
   restore_weights(checkpoint);
-  for (const char* group : {kFirst, kSecond}) {
-    Tensor flat(model_.params().weights().shape());
-    read_group(checkpoint, group, model_.params(), flat);
-    optimizer_.copy_in(
-        group == std::string(kFirst) ? Optimizer::Moment::first : Optimizer::Moment::second, flat);
-  }
+  for (const char* group : {kFirst, kSecond}) restore_moment(checkpoint, group);
 }
 
 }  // namespace mixspan

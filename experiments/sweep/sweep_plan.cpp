@@ -71,8 +71,7 @@ const Vocabulary& Planner::vocabulary(const RunConfig& c) {
 const PlannedRun* Planner::same(const PlanRequest& r) const {
   // Neighbours in a grid are alike, so the last ones come first.
   for (auto k = known_.rbegin(); k != known_.rend() && k < known_.rbegin() + 64; ++k) {
-    if (k->model == r.model && k->parallel == r.parallel &&
-        k->step.batch_rows == r.step.batch_rows && k->step.micro_rows == r.step.micro_rows) {
+    if (k->model == r.model && k->parallel == r.parallel && k->step == r.step) {
       return &k->plan;
     }
   }

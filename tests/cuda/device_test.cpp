@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/cuda/libraries.h"
 #include "tests/support/fixture.h"
 
 namespace mixspan::test {
@@ -9,9 +10,11 @@ namespace mixspan::test {
 struct DeviceTest::Parts {
   OwnedStream stream;
   ThreadPool pool{1};
+  cuda::Libraries libraries;
   Arena arena;
 
-  explicit Parts(Device device) : stream(device), arena("test scratch on the device", device) {
+  explicit Parts(Device device)
+      : stream(device), libraries(device), arena("test scratch on the device", device) {
     arena.poison(true, stream);
   }
 };
@@ -35,6 +38,7 @@ Exec DeviceTest::exec() const {
   return Exec{.device = device(),
               .stream = parts_->stream,
               .threads = parts_->pool,
+              .libraries = &parts_->libraries,
               .scratch = parts_->arena};
 }
 

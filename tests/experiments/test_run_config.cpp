@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "experiments/run/device_choice.h"
 #include "experiments/run/run_config.h"
 #include "tests/support/fixture.h"
 
@@ -135,13 +136,9 @@ TEST_F(RunConfigFile, MistakesBetweenKeysNameTheLineOrTheFile) {
             "most that");
 }
 
-TEST_F(RunConfigFile, WhatThisBuildCannotDoIsRefused) {
-  EXPECT_EQ(refused("device = \"cuda\"\n" + kData),
-            "a.toml:1: device = \"cuda\": this build has no CUDA; wanted \"cpu\"");
-}
-
 TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
   RunConfig c;
+  c.device = "cpu";
   EXPECT_EQ(precision_of(c), Precision::fp32);
   require_precision(c, false);
   c.train.precision = "bf16";
@@ -152,6 +149,21 @@ TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
       fmt::format("train.precision = \"bf16\": this processor ({}) has no AVX512-BF16; wanted "
                   "\"fp32\"",
                   cpu_name()));
+}
+
+TEST_F(RunConfigFile, ACpuHasOneAttentionKernel) {
+  EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\nattention = \"mma\"\n"),
+            "a.toml:5: kernels.attention = \"mma\": a CPU has one kernel only; wanted \"auto\"");
+}
+
+// Which devices there are is not the config's to say: a sweep is written where none need be.
+TEST_F(RunConfigFile, ADeviceThatIsNotHereCanBeAskedFor) {
+  EXPECT_EQ(load("device = \"cuda\"\n" + kData).device, "cuda");
+  EXPECT_EQ(load(kData).device, "auto");
+  if (device_count() > 0) return;
+  EXPECT_EQ(refusal([] { chosen_device("cuda", "device"); }),
+            "device = \"cuda\": " + why_no_device() + "; wanted \"cpu\" or \"auto\"");
+  EXPECT_EQ(chosen_device("auto", "device"), Device{});
 }
 
 TEST(Duration, ReadsSecondsAndUnits) {

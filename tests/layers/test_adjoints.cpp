@@ -58,7 +58,7 @@ TEST_P(AdjointOverTp, GatherAndReduce) {
       const View sum = ex.scratch.allocate("sum", {tp.rows(R).size(), C});
       const View partial = tp.partial(ex, sum, R);
       std::copy_n(y.data<float>(), y.size(), partial.data<float>());
-      tp.reduce(kCall, sum, partial);
+      tp.reduce(ex, kCall, sum, partial);
       p.backward = dot_outside(tp, x, sum);
       return p;
     });

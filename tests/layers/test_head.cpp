@@ -34,7 +34,7 @@ HeadResult run_head(const TensorParallel& tp, const ModelConfig& c, const ConstV
   TestExec test(1);
   const Exec ex = test;
   Model model(c, Params::Gradients::yes, {tp, {}});
-  model.params().initialise(3);
+  model.params().initialise(ex, 3);
   fill_zero(model.params().grads());
   const std::int64_t R = h.dim(0);
   HeadResult r{0, poisoned_tensor({R}), Tensor({R}, DType::u8), poisoned_tensor(h.shape())};

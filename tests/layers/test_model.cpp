@@ -53,7 +53,7 @@ struct Pass {
 
 Pass run_pass(const ModelConfig& c, const Input& in, Exec ex) {
   Model model(c, Params::Gradients::yes);
-  model.params().initialise(3);
+  model.params().initialise(ex, 3);
   Arena arena("activations");
   arena.poison(true);
   Pass pass;
@@ -151,7 +151,7 @@ TEST(Model, DocumentsDoNotSeeEachOther) {
   for (int t = 20; t < 45; ++t) start.data<std::int32_t>()[t] = 20;
   const Model model = [&] {
     Model m(c, Params::Gradients::no);
-    m.params().initialise(3);
+    m.params().initialise(test, 3);
     return m;
   }();
   ModelInput input = in.model();
@@ -170,11 +170,11 @@ TEST(Model, GenerationSeesWhatTrainingSees) {
   const ModelConfig c = small_config();
   const Input in(2, 45, c.vocab);
   Model model(c, Params::Gradients::no);
-  model.params().initialise(3);
+  model.params().initialise(ex, 3);
   Tensor want({2 * 45, c.vocab});
   model.head().logits(ex, model.params(), want, model.infer(ex, in.model()));
   for (std::int64_t prompt : {1, 6, 7, 8, 23, 44}) {
-    Model::State state = model.start(2, 45);
+    Model::State state = model.start(ex, 2, 45);
     Tensor logits = poisoned_tensor({2, c.vocab});
     for (std::int64_t t = prompt; t <= 45; ++t) {
       const std::int64_t begin = state.length;
@@ -200,7 +200,8 @@ TEST(Model, GenerationKeepsOnlyWhatASpanCanReach) {
   ModelConfig c = small_config();
   const std::size_t row_bytes = 2 * static_cast<std::size_t>(c.width) * sizeof(float);
   const Model model(c, Params::Gradients::no);
-  const Model::State state = model.start(1, 48);
+  TestExec test;
+  const Model::State state = model.start(test, 1, 48);
   EXPECT_NEAR(static_cast<double>(state.mixers[0]->size_bytes()), 48.0 * row_bytes, 64);
   EXPECT_NEAR(static_cast<double>(state.mixers[1]->size_bytes()), 7.0 * row_bytes, 64);
   EXPECT_NEAR(static_cast<double>(state.mixers[2]->size_bytes()), 8.0 * row_bytes, 64);

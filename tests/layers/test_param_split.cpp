@@ -47,11 +47,12 @@ TEST(ParamSplit, StackedMatricesAreEachDividedAlike) {
 TEST(ParamSplit, EveryRankDrawsItsPartOfTheSameNumbers) {
   ParamList list;
   const ParamId id = list.add({"w", {12, 5}, Init::normal, 0.02, true, {0, 3}});
+  test::TestExec test_exec;
   Params whole(list, Params::Gradients::no);
-  whole.initialise(7);
+  whole.initialise(test_exec, 7);
   for (int rank = 0; rank < 4; ++rank) {
     Params held(list, Params::Gradients::no, {rank, 4});
-    held.initialise(7);
+    held.initialise(test_exec, 7);
     Tensor want({3, 5});
     take_part(want, whole.weight(id), {0, 3}, {rank, 4});
     EXPECT_EQ(bits_differ(held.weight(id), want), "") << rank;

@@ -1,0 +1,59 @@
+#include "experiments/run/device_choice.h"
+
+#include "core/error.h"
+#include "kernels/cuda/attention_choice.h"
+
+namespace mixspan {
+
+namespace {
+
+constexpr Device kFirstGpu{DeviceKind::cuda, 0};
+
+bool can_use(Device device) {
+  try {
+    require_device(device);
+    return true;
+  } catch (const InputError&) {
+    return false;  // auto: a device that this build has no code for is as good as none
+  }
+}
+
+}  // namespace
+
+Device chosen_device(std::string_view wish, std::string_view key) {
+  if (wish == "cpu") return {};
+  if (wish == "auto") return device_count() > 0 && can_use(kFirstGpu) ? kFirstGpu : Device{};
+  require(wish == "cuda", "{} = \"{}\": wanted auto, cpu or cuda", key, wish);
+  require(device_count() > 0, "{} = \"cuda\": {}; wanted \"cpu\" or \"auto\"", key,
+          why_no_device());
+  try {
+    require_device(kFirstGpu);
+  } catch (const InputError& e) {
+    refuse("{} = \"cuda\": {}; wanted \"cpu\" or \"auto\"", key, e.what());
+  }
+  return kFirstGpu;
+}
+
+AttentionKernel attention_kernel_of(const RunConfig& c) {
+  for (const AttentionKernel kernel : {AttentionKernel::automatic, AttentionKernel::naive,
+                                       AttentionKernel::mma, AttentionKernel::wgmma}) {
+    if (c.kernels.attention == cuda::name_of(kernel)) return kernel;
+  }
+  refuse("kernels.attention = \"{}\": wanted auto, naive, mma or wgmma", c.kernels.attention);
+}
+
+void require_kernels(const RunConfig& c, Device device) {
+  if (!device.is_cuda()) return;
+  const DeviceInfo info = describe(device);
+  cuda::chosen_attention(attention_kernel_of(c), {c.step_shape().place.activations,
+                                                  c.model.head_size(), info.major, info.minor});
+}
+
+std::string describe_device(Device device) {
+  if (!device.is_cuda()) return "cpu";
+  const DeviceInfo info = describe(device);
+  return fmt::format("{}: {}, compute capability {}.{}, {:.1f} GiB", device.str(), info.name,
+                     info.major, info.minor, static_cast<double>(info.memory_bytes) / (1 << 30));
+}
+
+}  // namespace mixspan
