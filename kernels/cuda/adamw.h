@@ -1,9 +1,9 @@
 // kernels/adamw.h on a CUDA device; shapes are checked there.
 #pragma once
 
-#include "kernels/simd/row_ops.h"
 #include "core/exec.h"
 #include "core/tensor.h"
+#include "kernels/simd/row_ops.h"
 
 namespace mixspan::cuda {
 
