@@ -76,6 +76,7 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
                  ex.device),
       schedule_(schedule_of(config)),
       rows_(config.batch_rows() / mesh_.shape().dp),
+      losses_({rows_ * layout_.rows(mesh_.cp().rank())}, DType::f32, ex.device),
       activations_("activations", ex.device) {
   check_schedule(schedule_);
   model_.params().initialise(exec_, static_cast<std::uint64_t>(config.train.seed));
@@ -116,11 +117,9 @@ StepReport Trainer::step(std::int64_t step) {
 // Returns this rank's share of the mean loss. The last micro-batch sends the gradients of each
 // layer off as soon as they are complete.
 double Trainer::run_micro_batches(const LocalBatch& local, double num_targets) {
-  const Arena::Scope scope(activations_);
   const std::int64_t held = layout_.rows(mesh_.cp().rank());
-  const View losses = activations_.allocate("losses", {rows_ * held});
   const auto of_rows = [&](std::int64_t r) {
-    return losses.slice(0, r * held, (r + micro_rows()) * held);
+    return losses_.view().slice(0, r * held, (r + micro_rows()) * held);
   };
   for (std::int64_t r = 0; r < rows_; r += micro_rows()) {
     const bool last = r + micro_rows() == rows_;

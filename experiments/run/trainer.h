@@ -90,6 +90,7 @@ class Trainer {
   Optimizer optimizer_;
   ScheduleConfig schedule_;
   std::int64_t rows_;  // of the batch, that this dp rank works on
+  Tensor losses_;      // of their positions that this cp rank has
   Arena activations_;
   BatchStaging staging_;
 };
