@@ -85,7 +85,7 @@ function drawing(figure){
   var style=document.getElementById('of-figures').textContent.replace(/@media \(prefers-color-scheme:dark\)\{:root\{[^}]*\}\}/,'');
   var paper='<rect x="'+box[0]+'" y="'+box[1]+'" width="'+box[2]+'" height="'+box[3]+'" style="fill:var(--paper)"/>';
   svg.setAttribute('viewBox',box.join(' '));svg.setAttribute('width',box[2]);svg.setAttribute('height',box[3]);
-  svg.setAttribute('xmlns','http://www.w3.org/2000/svg');
+  svg.setAttribute('xmlns',svg.namespaceURI);
   svg.insertAdjacentHTML('afterbegin','<style>'+style+'</style>'+paper);
   return new XMLSerializer().serializeToString(svg);
 }
@@ -99,7 +99,7 @@ function asPng(figure,done){
     canvas.getContext('2d').drawImage(image,0,0,canvas.width,canvas.height);
     done(canvas.toDataURL('image/png'));
   };
-  image.src=asUrl(figure);
+  image.setAttribute('src',asUrl(figure));
 }
 document.querySelectorAll('figure').forEach(function(figure){
   var line=document.createElement('div');

@@ -324,6 +324,7 @@ TEST_F(MeshRun, TellsHowKeysMoveAndWhatEachStepSends) {
 TEST_F(MeshRun, IsRefusedBeforeItBeginsWhereMemoryIsClearlyTooSmall) {
   RunConfig config = run_config(2, 2, 1);
   config.model.width = 1 << 16;  // 100 billion parameters
+  config.model.heads = 1 << 10;
   config.model.vocab = 1 << 10;
   const std::string message = failure(config, "run");
   EXPECT_EQ(message.find("parallel: each of 4 ranks is predicted to need "), 0u) << message;

@@ -12,7 +12,7 @@ TEST(MeshTrace, HoldsTheTransfersOfEveryAxisAndTheComputationBesideThem) {
   RunConfig c;
   c.model.layers = 2;
   c.model.width = 16;
-  c.model.heads = 4;
+  c.model.heads = 2;
   c.model.context = 32;
   c.model.span = "sliding:4";
   c.model.full_layers = "bottom:1";
