@@ -1,6 +1,8 @@
 #include "tests/cuda/device_test.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "kernels/cuda/libraries.h"
 #include "tests/support/fixture.h"
@@ -19,11 +21,21 @@ struct DeviceTest::Parts {
   }
 };
 
+namespace {
+// An emulated device takes minutes for what a real one does in a moment.
+bool takes_too_long() {
+  const std::string_view name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  return emulated() && name.find("Slow") != name.npos &&
+         std::getenv("MIXSPAN_LONG_EMULATION") == nullptr;
+}
+}  // namespace
+
 DeviceTest::DeviceTest() = default;
 DeviceTest::~DeviceTest() = default;
 
 void DeviceTest::SetUp() {
   if (device_count() == 0) GTEST_SKIP() << "no device: " << why_no_device();
+  if (takes_too_long()) GTEST_SKIP() << "long when emulated; MIXSPAN_LONG_EMULATION=1 runs it";
   use_device(device());
   parts_ = std::make_unique<Parts>(device());
 }
