@@ -175,7 +175,7 @@ class LinearOnDevice : public MatmulOnDevice {
     EXPECT_EQ(bits_differ(download(in_place), download(sum)), "") << "in place";
   }
 
-  [[maybe_unused]] void gelu(const Exec& ex, DType dtype, Sizes s, bool with_bias) {
+  void gelu(const Exec& ex, DType dtype, Sizes s, bool with_bias) {
     const auto [M, F, C] = s;
     const Both x = both({M, C}, dtype, 1), w = both({F, C}, dtype, 2, 0.3),
                bias = both({F}, dtype, 3);
@@ -238,6 +238,12 @@ class LinearOnDevice : public MatmulOnDevice {
 TEST_F(LinearOnDevice, ForwardAgreesWithTheOracle) {
   everywhere([&](const Exec& ex, DType dtype, Sizes s) {
     for (const bool with_bias : {false, true}) forward(ex, dtype, s, with_bias);
+  });
+}
+
+TEST_F(LinearOnDevice, GeluAgreesWithTheOracle) {
+  everywhere([&](const Exec& ex, DType dtype, Sizes s) {
+    for (const bool with_bias : {false, true}) gelu(ex, dtype, s, with_bias);
   });
 }
 
