@@ -13,19 +13,17 @@ namespace mixspan {
 
 namespace {
 
-// "cpu" or "cuda". Under auto all ranks need a device, or none uses one.
-std::string device_of_all(const RunConfig& c, Communicator& world) {
-  const Device device = chosen_device(c.device, "device");
-  const double without = world.all_reduce_max({"device"}, device.is_cuda() ? 0 : 1);
-  require(c.device != "cuda" || world.size() == 1,
-          "device = \"cuda\": with {} ranks; wanted one rank, or device = \"cpu\"", world.size());
-  return without == 0 && world.size() == 1 ? "cuda" : "cpu";
+// "cpu" or "cuda". Several ranks are on the CPU, so they do not look for a device.
+std::string device_of(const RunConfig& c, int ranks) {
+  require(c.device != "cuda" || ranks == 1,
+          "device = \"cuda\": with {} ranks; wanted one rank, or device = \"cpu\"", ranks);
+  return ranks == 1 && chosen_device(c.device, "device").is_cuda() ? "cuda" : "cpu";
 }
 
 ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
                 std::unique_ptr<Communicator> world) {
   TrainRequest resolved = request;
-  resolved.config.device = device_of_all(request.config, *world);
+  resolved.config.device = device_of(request.config, world->size());
   validate(resolved.config);
   require_kernels(resolved.config, chosen_device(resolved.config.device, "device"));
   const Mesh mesh(std::move(world), request.config.parallel.shape());
