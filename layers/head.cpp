@@ -25,6 +25,12 @@ View gather_parts(const Exec& ex, const TensorParallel& tp, View logits, ConstVi
   return parts;
 }
 
+View allocate_logits(const Exec& ex, std::int64_t rows, std::int64_t vocab, DType dtype) {
+  const View padded =
+      ex.scratch.allocate("logits", {rows, logits_stride(vocab, ex.device.kind)}, dtype);
+  return padded.slice(1, 0, vocab);
+}
+
 }  // namespace
 
 std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, DeviceKind device) {
@@ -34,6 +40,11 @@ std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, DeviceKind devic
   const std::int64_t fit = bytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
   return std::min(
       rows, gpu ? std::clamp<std::int64_t>(fit, 512, 4096) : std::max<std::int64_t>(128, fit));
+}
+
+std::int64_t logits_stride(std::int64_t vocab, DeviceKind device) {
+  constexpr std::int64_t kStep = 8;  // 16 bytes of bf16
+  return device == DeviceKind::cuda ? (vocab + kStep - 1) / kStep * kStep : vocab;
 }
 
 Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, ParamList& list)
@@ -71,7 +82,7 @@ void Head::losses_and_grad(const Exec& ex, const Params& p, View losses, View dh
   for (std::int64_t r = 0; r < R; r += chunk) {
     const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
-    const View logits = ex.scratch.allocate("logits", {end - r, wte.dim(0)}, normed.dtype());
+    const View logits = allocate_logits(ex, end - r, wte.dim(0), normed.dtype());
     const ConstView x = normed.slice(0, r, end);
     linear_forward(ex, logits, x, wte, {});
     loss_of_chunk(ex, losses.slice(0, r, end), logits, targets.slice(0, r, end), scale);
@@ -105,7 +116,7 @@ void Head::evaluate(const Exec& ex, const Params& p, View losses, View correct, 
   for (std::int64_t r = 0; r < R; r += chunk) {
     const Arena::Scope chunk_scope(ex.scratch);
     const std::int64_t end = std::min(R, r + chunk);
-    const View logits = ex.scratch.allocate("logits", {end - r, V}, normed.dtype());
+    const View logits = allocate_logits(ex, end - r, V, normed.dtype());
     linear_forward(ex, logits, normed.slice(0, r, end), wte, {});
     evaluate_chunk(ex, losses.slice(0, r, end), correct.slice(0, r, end), logits,
                    targets.slice(0, r, end));

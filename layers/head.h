@@ -15,6 +15,10 @@ namespace mixspan {
 std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab,
                          DeviceKind device = DeviceKind::cpu);
 
+/// How far apart the rows of these logits lie, in elements. On a device each begins at a multiple
+/// of 16 bytes, without which cuBLASLt takes slow kernels, or has none: GPT-2's 50257 tokens, say.
+std::int64_t logits_stride(std::int64_t vocab, DeviceKind device = DeviceKind::cpu);
+
 class Head {
  public:
   /// Declares ln_f.weight and ln_f.bias (C); shares the embedding table `wte` (V, C), of which each

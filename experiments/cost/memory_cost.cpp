@@ -53,7 +53,7 @@ struct Sizes {
   /// Of the head: normed, its gradient, losses, mean and rstd, and a chunk of logits.
   std::int64_t head(std::int64_t vocab, DeviceKind device) const {
     return 2 * hidden + (gathers ? 2 * all : 0) + rows + 2 * held +
-           logits_rows(rows, vocab, device) * vocab;
+           logits_rows(rows, vocab, device) * logits_stride(vocab, device);
   }
 };
 

@@ -42,11 +42,19 @@ AttentionKernel attention_kernel_of(const RunConfig& c) {
   refuse("kernels.attention = \"{}\": wanted auto, naive, mma or wgmma", c.kernels.attention);
 }
 
+cuda::LibraryOptions library_options(const RunConfig& c, const std::filesystem::path& run_dir) {
+  cuda::LibraryOptions options;
+  options.algorithms = run_dir / "algorithms.txt";
+  options.tune = c.kernels.tune_products;
+  return options;
+}
+
 void require_kernels(const RunConfig& c, Device device) {
   if (!device.is_cuda()) return;
   const DeviceInfo info = describe(device);
   cuda::chosen_attention(attention_kernel_of(c), {c.step_shape().place.activations,
-                                                  c.model.head_size(), info.major, info.minor});
+                                                  c.model.head_size(), info.major, info.minor,
+                                                  info.shared_bytes_per_block});
 }
 
 std::string describe_device(Device device) {

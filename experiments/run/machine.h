@@ -12,15 +12,17 @@
 
 namespace mixspan {
 
-/// Used by the thread that makes it.
+/// Used by the thread that makes it. `libraries` matter on a device alone.
 class Machine {
  public:
   /// threads 0: one for each processor this process may use. `rank` names the trace.
-  explicit Machine(int threads = 0, bool trace = false, int rank = 0, Device device = {})
+  explicit Machine(int threads = 0, bool trace = false, int rank = 0, Device device = {},
+                   const cuda::LibraryOptions& libraries = {})
       : device_(on(device)),
         threads_(threads),
         stream_(device.is_cuda() ? OwnedStream(device) : OwnedStream()),
-        libraries_(device.is_cuda() ? std::make_unique<cuda::Libraries>(device) : nullptr),
+        libraries_(device.is_cuda() ? std::make_unique<cuda::Libraries>(device, libraries)
+                                    : nullptr),
         scratch_("scratch", device),
         tracer_(trace ? std::make_unique<Tracer>(rank) : nullptr) {}
 

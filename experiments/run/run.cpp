@@ -56,7 +56,7 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
       signals_(signals),
       mesh_(mesh),
       machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank(),
-               chosen_device(r.config.device, "device")),
+               chosen_device(r.config.device, "device"), library_options(r.config, r.run_dir)),
       measure_peak_(r.measure_peak),
       data_(r.open_data ? r.open_data()
                         : open_training(r.config.data, r.config.model.context,

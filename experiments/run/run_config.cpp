@@ -159,6 +159,11 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
                "The attention kernel on a device: plain loops, tensor cores by mma.sync (bf16), "
                "tensor cores by wgmma (bf16, Hopper); auto takes the fastest that can do it.",
                {.one_of = {"auto", "naive", "mma", "wgmma"}});
+  schema.field("tune_products", &c.kernels.tune_products,
+               "Whether to time cuBLASLt's algorithms for each matrix product on a device and take "
+               "the fastest instead of its first suggestion. The run keeps its choices in "
+               "algorithms.txt, so it goes on with the same bits; a repeat elsewhere may choose "
+               "others, and then differs by rounding.");
 
   schema.section("checkpoint", "What a stopped run goes on from.");
   schema.field("every_steps", &c.checkpoint.every_steps,
@@ -242,6 +247,8 @@ void validate(const RunConfig& c, Purpose purpose) {
   require(c.kernels.attention == "auto" || c.device != "cpu",
           "kernels.attention = \"{}\": a CPU has one kernel only; wanted \"auto\"",
           c.kernels.attention);
+  require(!c.kernels.tune_products || c.device != "cpu",
+          "kernels.tune_products = true: a CPU has one way to multiply only; wanted false");
 }
 
 void require_precision(const RunConfig& c, bool cpu_has_bf16) {

@@ -60,6 +60,7 @@ struct RunConfig {
 
   struct Kernels {
     std::string attention = "auto";  ///< or "naive", "mma", "wgmma"; on a device
+    bool tune_products = false;      ///< time cuBLASLt's algorithms; on a device
     friend bool operator==(const Kernels&, const Kernels&) = default;
   };
 

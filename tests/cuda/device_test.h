@@ -28,6 +28,12 @@ void in_every_order(const std::function<void()>& body);
 /// the real device has another.
 bool with_capability(int major, int minor);
 void restore_capability();
+/// Lets timings on the emulated device find this one of its two ways to multiply the fastest
+/// (tests/emulation/kernels/gemm_emulated.cpp). False on a real device, whose timings are its own.
+bool let_a_timing_prefer(int algorithm);
+/// Whether products of the emulated device want all matrices at multiples of 16 bytes. Nothing on a
+/// real one.
+void want_aligned_products(bool want);
 
 // ---- the fixture --------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 // A whole run on a device: what it says of itself, and what it refuses before anything is written.
+#include <algorithm>
 #include <cstdio>
 
 #include "experiments/run/train.h"
 #include "tests/cuda/training.h"
+#include "tests/experiments/run_files.h"
 
 namespace mixspan::test {
 namespace {
@@ -34,6 +36,12 @@ class RunOnDevice : public DeviceTest {
     c.log.tensorboard = false;
     return c;
   }
+  // What a run says of its steps, without its evaluations.
+  std::vector<nlohmann::json> steps(const char* name) const {
+    std::vector<nlohmann::json> lines = metrics_of(folder_ / name);
+    std::erase_if(lines, [](const nlohmann::json& line) { return line["kind"] != "train"; });
+    return lines;
+  }
   ScratchFolder folder_{memory_folder()};
 };
 
@@ -56,6 +64,70 @@ TEST_F(RunOnDevice, WhatCannotBeHonouredStopsBeforeTheRun) {
   const std::string message = refusal([&] { run(c, "never"); });
   EXPECT_EQ(message.find("kernels.attention = \"mma\": it computes in bf16"), 0u) << message;
   EXPECT_FALSE(std::filesystem::exists(folder_ / "never"));
+}
+
+// Which algorithms a run uses decides its bits, so they are its own: it goes on with them, also
+// where a timing would now choose others.
+TEST_F(RunOnDevice, ItGoesOnWithTheAlgorithmsOfItsFolder) {
+  RunConfig c = short_run();
+  c.device = "cuda";
+  c.model.layers = 1;
+  c.optimizer.schedule = "constant";
+  c.kernels.tune_products = true;
+  let_a_timing_prefer(1);
+  EXPECT_EQ(run(c, "run"), kFinished);
+  const std::string kept = read_file(folder_ / "run/algorithms.txt");
+  EXPECT_EQ(kept.find("mixspan matrix product algorithms"), 0u) << kept;
+  std::filesystem::copy(
+      folder_ / "run", folder_ / "without",
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  std::filesystem::remove(folder_ / "without/algorithms.txt");
+  const bool other = let_a_timing_prefer(0);
+  c.train.steps = 4;
+  EXPECT_EQ(run(c, "run"), kFinished);
+  EXPECT_EQ(read_file(folder_ / "run/algorithms.txt"), kept);
+  if (!other) return;  // what a real device's timings would choose now is its own
+  EXPECT_EQ(run(c, "without"), kFinished);
+  let_a_timing_prefer(1);
+  EXPECT_EQ(run(c, "whole"), kFinished);
+  EXPECT_EQ(read_file(folder_ / "whole/algorithms.txt"), kept);
+  EXPECT_EQ(steps("run"), steps("whole"));
+  EXPECT_NE(steps("without"), steps("whole"));
+  let_a_timing_prefer(0);
+}
+
+TEST_F(RunOnDevice, WithoutTuningItKeepsTheFirstSuggestions) {
+  RunConfig c = short_run();
+  c.device = "cuda";
+  c.model.layers = 1;
+  let_a_timing_prefer(1);
+  EXPECT_EQ(run(c, "first"), kFinished);
+  c.kernels.tune_products = true;
+  EXPECT_EQ(run(c, "tuned"), kFinished);
+  const bool other = let_a_timing_prefer(0);
+  const auto algorithms = [&](const char* name) {
+    return read_file(folder_ / name / "algorithms.txt");
+  };
+  if (other) {
+    EXPECT_NE(algorithms("first"), algorithms("tuned"));
+  }
+  const auto keys = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(keys(algorithms("first")), keys(algorithms("tuned")));
+}
+
+TEST_F(RunOnDevice, DamagedAlgorithmsAreRefusedBeforeTheRun) {
+  RunConfig c = short_run();
+  c.device = "cuda";
+  std::filesystem::create_directories(folder_ / "run");
+  write_file(folder_ / "run/algorithms.txt",
+             "mixspan matrix product algorithms 1\nchecksum 0123456789abcdef\n");
+  const std::string message = refusal([&] { run(c, "run"); });
+  EXPECT_EQ(message,
+            (folder_ / "run/algorithms.txt").string() +
+                ": damaged: its checksum does not fit; remove it, and new choices are made");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/config.toml"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A step on a device against the CPU's, and bf16 against fp32.
 #include <cmath>
 
+#include "experiments/run/evaluate.h"
 #include "tests/cuda/training.h"
 
 namespace mixspan::test {
@@ -47,6 +48,25 @@ TEST_F(TrainingOnDevice, AStepIsTheCpusWithDocumentsAndBiases) {
   c.model.qkv_bias = true;
   c.model.attention_scale = "one";
   expect_same_step(c, Rows::of_documents);
+}
+
+// GPT-2's vocabulary is odd: rows of logits are padded, so that every product finds its matrices
+// where fast algorithms want them.
+TEST_F(TrainingOnDevice, AnOddVocabularyIsPaddedToWhereProductsAreFast) {
+  RunConfig c = small_run();
+  c.model.layers = 1;
+  c.data.train = "synthetic:copy:distance=7,values=29";
+  want_aligned_products(true);
+  expect_same_step(c);
+  c.train.precision = "bf16";
+  Exec ex = exec();
+  ex.precision = Precision::bf16;
+  SmallRun run(ex, c);
+  EXPECT_EQ(run.config.model.vocab % 2, 1);
+  EXPECT_GT(run.trainer->step(0).loss, 0);
+  const auto source = open_evaluation(run.config.data, 24, 3);
+  EXPECT_GT(evaluate(ex, run.trainer->model(), *source, 4).loss, 0);
+  want_aligned_products(false);
 }
 
 TEST_F(TrainingOnDevice, RecomputationChangesNoBitSlow) {

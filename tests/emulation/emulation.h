@@ -22,9 +22,15 @@ struct Settings {
   int major = 9, minor = 0;  ///< compute capability
   int sm_count = 4;
   std::size_t memory_bytes = std::size_t{1} << 30;  ///< of each device
+  /// Which of the two ways that products have (gemm_emulated.cpp) a timing finds to be the fastest.
+  std::uint64_t fastest_product = 0;
+  /// No product has an algorithm where a matrix does not lie at multiples of 16 bytes.
+  bool aligned_products_only = false;
 };
 /// Of this process; tests change it between launches.
 Settings& settings();
+/// Shared memory that a block may ask for at most, by the compute capability.
+std::size_t most_shared_bytes();
 
 // ---- inside a kernel ----------------------------------------------------------------------------
 

@@ -154,6 +154,9 @@ TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
 TEST_F(RunConfigFile, ACpuHasOneAttentionKernel) {
   EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\nattention = \"mma\"\n"),
             "a.toml:5: kernels.attention = \"mma\": a CPU has one kernel only; wanted \"auto\"");
+  EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\ntune_products = true\n"),
+            "a.toml:5: kernels.tune_products = true: a CPU has one way to multiply only; wanted "
+            "false");
 }
 
 // Which devices there are is not the config's to say: a sweep is written where none need be.

@@ -37,4 +37,11 @@ void restore_capability() {
   emulation::settings().minor = emulation::Settings{}.minor;
 }
 
+bool let_a_timing_prefer(int algorithm) {
+  emulation::settings().fastest_product = static_cast<std::uint64_t>(algorithm);
+  return true;
+}
+
+void want_aligned_products(bool want) { emulation::settings().aligned_products_only = want; }
+
 }  // namespace mixspan::test

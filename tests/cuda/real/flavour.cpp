@@ -11,5 +11,7 @@ bool with_capability(int major, int minor) {
                     : info.major == major && info.minor == minor;
 }
 void restore_capability() {}
+bool let_a_timing_prefer(int) { return false; }
+void want_aligned_products(bool) {}
 
 }  // namespace mixspan::test

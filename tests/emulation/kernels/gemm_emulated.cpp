@@ -1,18 +1,24 @@
 // gemm() in the emulated flavour: what cuBLASLt is asked for, computed by plain loops in
 // column-major order on the emulated device. It knows nothing of rows, so that what turns our
-// row-major products into column-major ones is tested without a GPU.
+// row-major products into column-major ones is tested without a GPU. As cuBLASLt has, it has
+// several algorithms that sum in different orders, and keeps which one a product uses.
 #include <cmath>
 #include <numbers>
 
+#include "kernels/cuda/algorithm_file.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/libraries.h"
+#include "tests/emulation/emulation.h"
 
 namespace mixspan::cuda {
 
-struct Libraries::State {};
+struct Libraries::State {
+  explicit State(const LibraryOptions& options) : file(options.algorithms) {}
+  AlgorithmFile file;
+};
 Libraries::Libraries(Device device, LibraryOptions options)
-    : options_(std::move(options)), state_(std::make_unique<State>()) {
+    : options_(std::move(options)), state_(std::make_unique<State>(options_)) {
   require_device(device);
 }
 Libraries::~Libraries() = default;
@@ -42,10 +48,13 @@ float gelu_slope(float x) {
   return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * kScale * (1 + 3 * kCube * x * x);
 }
 
+enum class Algorithm : std::uint64_t { forward, backward };  // the order of the sums
+
 // One element of d: the sum, then the epilogue.
-void compute(const Gemm& g, std::int64_t row, std::int64_t col) {
+void compute(const Gemm& g, Algorithm algorithm, std::int64_t row, std::int64_t col) {
   float sum = 0;
-  for (std::int64_t i = 0; i < g.k; ++i) {
+  for (std::int64_t n = 0; n < g.k; ++n) {
+    const std::int64_t i = algorithm == Algorithm::forward ? n : g.k - 1 - n;
     sum += element(g.a, g.trans_a, row, i) * element(g.b, g.trans_b, i, col);
   }
   if (g.c.data != nullptr) sum += element(g.c, false, row, col);
@@ -64,10 +73,10 @@ void compute(const Gemm& g, std::int64_t row, std::int64_t col) {
 constexpr int kThreads = 64;
 
 // A thread computes one column: all it reads of a c that is d, it reads before it writes there.
-__global__ void gemm_kernel(Gemm g) {
+__global__ void gemm_kernel(Gemm g, Algorithm algorithm) {
   const std::int64_t col = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (col >= g.n) return;
-  for (std::int64_t row = 0; row < g.m; ++row) compute(g, row, col);
+  for (std::int64_t row = 0; row < g.m; ++row) compute(g, algorithm, row, col);
   if (g.epilogue == Epilogue::bias_gradient) {
     float sum = 0;
     for (std::int64_t i = 0; i < g.k; ++i) sum += element(g.b, g.trans_b, i, col);
@@ -80,10 +89,28 @@ void check_pointer(const GemmMatrix& x, std::int64_t rows, std::string_view name
                  rows);
 }
 
+bool is_aligned(const Gemm& g) {
+  bool aligned = true;
+  for (const GemmMatrix* x : {&g.a, &g.b, &g.c, &g.d}) {
+    aligned &= x->data == nullptr || alignment_of(x->data, x->dtype, x->ld) == 16;
+  }
+  return aligned;
+}
+
+Algorithm algorithm_of(Libraries& libraries, const std::string& key) {
+  const AlgorithmWords words = *libraries.state().file.get("emulated," + key, [&] {
+    const bool tune = libraries.options().tune;
+    return AlgorithmWords{tune ? emulation::settings().fastest_product : 0};
+  });
+  require(words[0] <= 1, "{}: algorithm {} is kept for {}; wanted 0 or 1",
+          libraries.options().algorithms.string(), words[0], key);
+  return static_cast<Algorithm>(words[0]);
+}
+
 }  // namespace
 
 bool gemm(const Exec& ex, const Gemm& g) {
-  static_cast<void>(libraries_of(ex));
+  Libraries& libraries = libraries_of(ex);
   // What cuBLASLt refuses, so that a call it would refuse fails here too.
   mixspan::check(g.m > 0 && g.n > 0 && g.k > 0, "gemm: {}", key_of(g));
   check_pointer(g.a, g.trans_a ? g.k : g.m, "a");
@@ -93,9 +120,11 @@ bool gemm(const Exec& ex, const Gemm& g) {
   mixspan::check(g.aux == nullptr || (g.aux_ld % 8 == 0 && g.aux_ld >= g.m &&
                                       alignment_of(g.aux, g.d.dtype, g.aux_ld) == 16),
                  "gemm: aux of {}", key_of(g));
+  if (emulation::settings().aligned_products_only && !is_aligned(g)) return false;
   // As cuBLASLt may, this one has no epilogues for sizes of 1: the ways around them are tested too.
   if (g.epilogue != Epilogue::none && (g.m == 1 || g.n == 1)) return false;
-  launch(ex, gemm_kernel, dim3(blocks_for(g.n, kThreads)), dim3(kThreads), 0, g);
+  launch(ex, gemm_kernel, dim3(blocks_for(g.n, kThreads)), dim3(kThreads), 0, g,
+         algorithm_of(libraries, key_of(g)));
   return true;
 }
 
