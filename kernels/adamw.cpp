@@ -11,7 +11,7 @@ namespace mixspan {
 
 void adamw(const Exec& exec, View w, View m, View v, ConstView g, const AdamWStep& step,
            View rounded) {
-  if (exec.oracle) {
+  if (exec.oracle && !exec.device.is_cuda()) {  // it reads host memory
     oracle::adamw(w, m, v, g, step);
     if (!rounded.empty()) cast(exec, rounded, w);
     return;

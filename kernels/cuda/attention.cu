@@ -26,6 +26,10 @@ AttentionKernel chosen(const Exec& ex, const ConstView& q, float scale,
   AttentionNeeds needs{.dtype = q.dtype(), .head_size = q.dim(3), .scale = scale};
   check(cudaDeviceGetAttribute(&needs.major, cudaDevAttrComputeCapabilityMajor, ex.device.index));
   check(cudaDeviceGetAttribute(&needs.minor, cudaDevAttrComputeCapabilityMinor, ex.device.index));
+  int shared_bytes = 0;
+  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                               ex.device.index));
+  needs.shared_bytes = static_cast<std::size_t>(shared_bytes);
   for (const ConstView& x : rows) {
     check_dtype("attention on a device", x, q.dtype());
     needs.aligned &= rows_are_aligned(x);

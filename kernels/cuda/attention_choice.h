@@ -29,13 +29,27 @@ constexpr std::string_view name_of(AttentionKernel kernel) {
 struct AttentionNeeds {
   DType dtype;
   std::int64_t head_size;
-  int major = 0, minor = 0;  ///< the device's compute capability
-  bool aligned = true;       ///< all rows begin at multiples of 16 bytes
-  float scale = 1.0f;        ///< of the scores
+  int major = 0, minor = 0;      ///< the device's compute capability
+  std::size_t shared_bytes = 0;  ///< that a block of the device may ask for at most
+  bool aligned = true;           ///< all rows begin at multiples of 16 bytes
+  float scale = 1.0f;            ///< of the scores
 };
 
-/// The head sizes of attention_mma.
-inline constexpr std::array<std::int64_t, 4> kMmaHeadSizes = {32, 64, 96, 128};
+/// What attention_mma has kernels for: a head size, and the shared memory of the largest of their
+/// blocks, to which the kernels hold themselves.
+struct MmaHeads {
+  std::int64_t size;
+  std::size_t shared_bytes;
+};
+inline constexpr std::array<MmaHeads, 4> kMmaHeads = {
+    {{32, 35 << 10}, {64, 67 << 10}, {96, 99 << 10}, {128, 131 << 10}}};
+
+constexpr std::size_t mma_shared_bytes(std::int64_t head_size) {
+  for (const MmaHeads& heads : kMmaHeads) {
+    if (heads.size == head_size) return heads.shared_bytes;
+  }
+  return 0;
+}
 
 /// Whether the rows of x (.., H), which may be strided, begin at multiples of 16 bytes.
 inline bool rows_are_aligned(const ConstView& x) {
@@ -50,14 +64,18 @@ inline std::string why_not_mma(const AttentionNeeds& needs) {
   if (needs.dtype != DType::bf16) {
     return fmt::format("it computes in bf16, and the model in {}", mixspan::name_of(needs.dtype));
   }
-  bool found = false;
-  for (const std::int64_t H : kMmaHeadSizes) found |= H == needs.head_size;
-  if (!found) {
+  const std::size_t shared_bytes = mma_shared_bytes(needs.head_size);
+  if (shared_bytes == 0) {
     return fmt::format("it has heads of 32, 64, 96 and 128 channels, not {}", needs.head_size);
   }
   if (needs.major < 8) {
     return fmt::format("it needs a device of compute capability 8.0, this one has {}.{}",
                        needs.major, needs.minor);
+  }
+  if (shared_bytes > needs.shared_bytes) {
+    return fmt::format(
+        "for heads of {} channels it needs {} KiB of shared memory, a block of this device has {}",
+        needs.head_size, shared_bytes >> 10, needs.shared_bytes >> 10);
   }
   return needs.aligned ? "" : "its rows must begin at multiples of 16 bytes";
 }

@@ -4,6 +4,7 @@
 //     p = exp(scale q k^T - lse), delta = rowsum(do * o), ds = p * (do v^T - delta),
 //     dq = scale ds k, dk = scale ds^T q, dv = p^T do; p and ds are rounded to bf16.
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/attention_mma_backward.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -170,6 +171,7 @@ __global__ void __launch_bounds__(S::kThreads) dkv_kernel(const BackwardArgument
 
 template <class S>
 void launch_dkv(const Exec& ex, BackwardArguments a) {
+  static_assert(key_shared_bytes<S>() <= mma_shared_bytes(S::H));
   a.order = block_order(a.sizes, S::kRows, a.sizes.Tk, a.sizes.K, false);
   launch(ex, dkv_kernel<S>, a.order.blocks(), S::kThreads, key_shared_bytes<S>(), a);
 }

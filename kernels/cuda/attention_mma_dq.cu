@@ -1,5 +1,6 @@
 // The first kernel of attention backward (attention_mma_backward.cu): dq by tiles of queries, and
 // delta, which the second reads.
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/attention_mma_backward.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vec.cuh"
@@ -182,6 +183,7 @@ __global__ void __launch_bounds__(S::kThreads) dq_kernel(const BackwardArguments
 
 template <class S>
 void launch_tiles(const Exec& ex, BackwardArguments a) {
+  static_assert(query_shared_bytes<S>() <= mma_shared_bytes(S::H));
   a.order = block_order(a.sizes, S::kRows, a.sizes.Tq, a.sizes.N, true);
   launch(ex, dq_kernel<S>, a.order.blocks(), S::kThreads, query_shared_bytes<S>(), a);
 }

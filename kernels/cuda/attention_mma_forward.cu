@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/attention_mma_walk.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -298,6 +299,7 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const ForwardArgum
 
 template <class S>
 void launch_forward(const Exec& ex, ForwardArguments a) {
+  static_assert(S::kSharedBytes <= mma_shared_bytes(S::H));
   a.order = block_order(a.sizes, S::kRows, a.sizes.Tq, a.sizes.N, true);
   launch(ex, forward_kernel<S>, a.order.blocks(), S::kThreads, S::kSharedBytes, a);
 }

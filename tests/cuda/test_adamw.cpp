@@ -66,5 +66,20 @@ TEST_F(CudaAdamW, LeavesOutTheRoundedWeightsWhereThereAreNone) {
   EXPECT_EQ(bits_differ(download(w), download(w2)), "");
 }
 
+// An oracle reads host memory, so a device has none.
+TEST_F(CudaAdamW, AsksNoOracle) {
+  const Tensor g = upload(random_tensor({100}, 2));
+  std::vector<Tensor> weights;
+  for (const bool oracle : {false, true}) {
+    Exec ex = exec();
+    ex.oracle = oracle;
+    Tensor w = upload(random_tensor({100}, 1)), m = upload(Tensor({100})),
+           v = upload(Tensor({100}));
+    adamw(ex, w, m, v, g, step_number(1));
+    weights.push_back(download(w));
+  }
+  EXPECT_EQ(bits_differ(weights[0], weights[1]), "");
+}
+
 }  // namespace
 }  // namespace mixspan::test

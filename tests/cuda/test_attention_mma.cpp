@@ -56,7 +56,7 @@ TEST_F(AttentionMma, EqualsTheOracleAroundTheWindow) {
 }
 
 TEST_F(AttentionMma, EqualsTheOracleForEveryHeadSizeAndGroupSlow) {
-  for (const std::int64_t H : cuda::kMmaHeadSizes) {
+  for (const auto& [H, shared_bytes] : cuda::kMmaHeads) {
     for (const auto& [N, K] : {std::pair{2, 2}, std::pair{3, 1}, std::pair{4, 2}}) {
       for (const AnySpan& span :
            {AnySpan(FullSpan{}), AnySpan(SlidingSpan{90}), AnySpan(BlockSpan{50, 1})}) {

@@ -88,9 +88,17 @@ TEST_F(AttentionNaive, DecodingIsAttentionOverTheVisibleRowsOfTheCache) {
   }
 }
 
+cuda::AttentionNeeds on_ampere() {
+  return {.dtype = DType::bf16,
+          .head_size = 64,
+          .major = 8,
+          .minor = 0,
+          .shared_bytes = std::size_t{163} << 10};
+}
+
 TEST(AttentionChoice, TakesTheFastestThatCanOrTheOneWishedFor) {
   using enum AttentionKernel;
-  const cuda::AttentionNeeds ampere{DType::bf16, 64, 8, 0, true};
+  const cuda::AttentionNeeds ampere = on_ampere();
   EXPECT_EQ(cuda::chosen_attention(automatic, ampere), mma);
   EXPECT_EQ(cuda::chosen_attention(naive, ampere), naive);
   cuda::AttentionNeeds odd = ampere;
@@ -106,16 +114,43 @@ TEST(AttentionChoice, TakesTheFastestThatCanOrTheOneWishedFor) {
 
 TEST(AttentionChoice, AWishThatCannotBeMetIsRefusedWithWhatWouldWork) {
   using enum AttentionKernel;
-  const std::string odd = refusal([] {
-    cuda::chosen_attention(mma, {DType::bf16, 40, 8, 0, true});
-  });
+  cuda::AttentionNeeds needs = on_ampere();
+  needs.head_size = 40;
+  const std::string odd = refusal([&] { cuda::chosen_attention(mma, needs); });
   EXPECT_NE(odd.find("kernels.attention = \"mma\""), std::string::npos) << odd;
   EXPECT_NE(odd.find("32, 64, 96 and 128"), std::string::npos) << odd;
   EXPECT_NE(odd.find("auto, naive"), std::string::npos) << odd;
-  const std::string f32 = refusal([] {
-    cuda::chosen_attention(mma, {DType::f32, 64, 8, 0, true});
-  });
+  needs = on_ampere();
+  needs.dtype = DType::f32;
+  const std::string f32 = refusal([&] { cuda::chosen_attention(mma, needs); });
   EXPECT_NE(f32.find("bf16"), std::string::npos) << f32;
+}
+
+// Compute capability 8.6 and 8.9: less shared memory than the kernels for wide heads need.
+TEST(AttentionChoice, KnowsWhatFitsIntoTheSharedMemoryOfADevice) {
+  using enum AttentionKernel;
+  cuda::AttentionNeeds needs = on_ampere();
+  needs.minor = 6;
+  needs.shared_bytes = std::size_t{99} << 10;
+  for (const std::int64_t H : {32, 64, 96}) {
+    needs.head_size = H;
+    EXPECT_EQ(cuda::chosen_attention(automatic, needs), mma) << H;
+  }
+  needs.head_size = 128;
+  EXPECT_EQ(cuda::chosen_attention(automatic, needs), naive);
+  EXPECT_EQ(refusal([&] { cuda::chosen_attention(mma, needs); }),
+            "kernels.attention = \"mma\": for heads of 128 channels it needs 131 KiB of shared "
+            "memory, a block of this device has 99; here would work: auto, naive");
+  needs.shared_bytes = cuda::mma_shared_bytes(128);
+  EXPECT_EQ(cuda::chosen_attention(automatic, needs), mma);
+}
+
+TEST_F(AttentionNaive, WhatTheFastKernelsCannotHoldIsComputedAllTheSame) {
+  require_capability(8, 6);
+  for (const std::int64_t H : {96, 128}) {
+    const AttentionInputs in({1, 40, 40, 1, 1, H}, SlidingSpan{20}, DType::bf16);
+    EXPECT_EQ(bf16_differs(run_on_device(exec(), in, DType::bf16), in), "") << H;
+  }
 }
 
 }  // namespace

@@ -90,12 +90,6 @@ BlockRunner& runner() {
   return this_engine->runner;
 }
 
-std::size_t opt_in_limit() {
-  const int major = settings().major, minor = settings().minor;
-  if (major == 8 && minor != 0) return std::size_t{99} << 10;
-  return std::size_t{major >= 9 ? 227u : 163u} << 10;
-}
-
 // What cudaFuncSetAttribute allowed each kernel.
 class Allowed {
  public:
@@ -141,6 +135,12 @@ std::vector<std::uint64_t> block_order(std::uint64_t blocks) {
 }
 
 }  // namespace
+
+std::size_t most_shared_bytes() {
+  const int major = settings().major, minor = settings().minor;
+  if (major == 8 && minor != 0) return std::size_t{99} << 10;
+  return std::size_t{major >= 9 ? 227u : 163u} << 10;
+}
 
 Settings& settings() {
   static Settings all;
@@ -235,7 +235,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
 }  // namespace mixspan::emulation
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
-  if (value < 0 || static_cast<std::size_t>(value) > mixspan::emulation::opt_in_limit()) {
+  if (value < 0 || static_cast<std::size_t>(value) > mixspan::emulation::most_shared_bytes()) {
     return cudaErrorInvalidValue;
   }
   mixspan::emulation::allowed().set(kernel, static_cast<std::size_t>(value));

@@ -111,7 +111,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   std::strcpy(p->name, "emulated device");
   p->totalGlobalMem = settings().memory_bytes;
   p->sharedMemPerBlock = 48 << 10;
-  p->sharedMemPerBlockOptin = (settings().major >= 9 ? 227 : 163) << 10;
+  p->sharedMemPerBlockOptin = mixspan::emulation::most_shared_bytes();
   p->major = settings().major;
   p->minor = settings().minor;
   p->multiProcessorCount = settings().sm_count;
