@@ -5,6 +5,7 @@
 #include "core/copy.h"
 #include "core/rng.h"
 #include "kernels/cast.h"
+#include "kernels/chunks.h"
 
 namespace mixspan {
 
@@ -100,10 +101,12 @@ void Params::initialise(const Exec& ex, std::uint64_t seed) {
     if (s.init == Init::normal) {
       const RandomStream stream(seed, s.name);
       for_each_run(s.shape, s.split, part_, [&](auto whole, auto held, auto length) {
-        for (std::int64_t i = 0; i < length; ++i) {
-          out[held + i] =
-              static_cast<float>(s.std * stream.normal(static_cast<std::uint64_t>(whole + i)));
-        }
+        for_each_chunk(ex.threads, length, kChunk, [&](auto begin, auto end, auto) {
+          for (std::int64_t i = begin; i < end; ++i) {
+            out[held + i] =
+                static_cast<float>(s.std * stream.normal(static_cast<std::uint64_t>(whole + i)));
+          }
+        });
       });
     } else {
       std::fill_n(out, drawn.size(), s.init == Init::ones ? 1.0f : 0.0f);
