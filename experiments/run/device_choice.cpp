@@ -52,9 +52,9 @@ cuda::LibraryOptions library_options(const RunConfig& c, const std::filesystem::
 void require_kernels(const RunConfig& c, Device device) {
   if (!device.is_cuda()) return;
   const DeviceInfo info = describe(device);
-  cuda::chosen_attention(attention_kernel_of(c), {c.step_shape().place.activations,
-                                                  c.model.head_size(), info.major, info.minor,
-                                                  info.shared_bytes_per_block});
+  cuda::chosen_attention(attention_kernel_of(c),
+                         {c.step_shape().place.activations, c.model.head_size(), info.major,
+                          info.minor, info.shared_bytes_per_block});
 }
 
 std::string describe_device(Device device) {
