@@ -54,8 +54,8 @@ tracked_files . '\.(h|cpp|cu|cuh|inc|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep 
       bad(sub_folder " must not include \"" header "\"")
     if (header ~ /^core\/cuda\/|\.cuh$/ && file !~ /^(core|kernels)\/cuda\// && folder != "tests")
       bad("\"" header "\" is for core/cuda and kernels/cuda alone")
-    if (folder == "parallel" && target[1] == "kernels" && header !~ /^kernels\/(span|tile_ranges)\.h$/)
-      bad("from kernels, parallel uses only span.h and tile_ranges.h, not \"" header "\"")
+    if (folder == "parallel" && target[1] == "kernels" && header !~ /^kernels\/(span|tile_ranges|ordered_sum)\.h$/)
+      bad("from kernels, parallel uses only span.h, tile_ranges.h and ordered_sum.h, not \"" header "\"")
   }
   END {
     if (NR == 0) { print "no include found: wrong folder?"; exit 1 }

@@ -32,15 +32,29 @@ std::string Group::name(int of) const {
                          : fmt::format("rank {} of {} ({} in the world)", of, axis, in_world);
 }
 
-GroupCall::GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call)
-    : group_(std::move(group)), what_(call.what), begin_(Clock::now()), end_(begin_) {
+DeviceQueue* Group::use_queue() {
+  DeviceMessages* device = endpoint->device();
+  if (device == nullptr) return nullptr;
+  if (queue == nullptr) queue = std::make_unique<DeviceQueue>(device->place());
+  return queue.get();
+}
+
+GroupCall::GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call,
+                     DeviceQueue* queue)
+    : group_(std::move(group)),
+      queue_(queue),
+      what_(call.what),
+      begin_(Clock::now()),
+      end_(begin_) {
   group_->endpoint->check_usable();
+  if (queue_ != nullptr) queue_->follow_compute();
   envelope_ = make_envelope(operation, call, group_->calls++);
   group_->endpoint->add(this);
 }
 
 GroupCall::~GroupCall() {
   group_->endpoint->remove(this);
+  for (DeviceBuffer& buffer : device_scratch_) queue_->give_back(std::move(buffer));
   if (!complete_) group_->endpoint->mark_dropped(envelope_.call());
 }
 
@@ -49,9 +63,11 @@ void GroupCall::send(int to, ConstView data) {
   post(to, false, bytes, [&](Envelope& envelope, std::uint32_t channel) {
     envelope = envelope_;
     envelope.bytes = bytes;
-    return group_->endpoint->link().send(
-        group_->members[static_cast<std::size_t>(to)], channel, envelope,
-        {static_cast<const std::byte*>(data.raw()), data.size_bytes()});
+    Endpoint& endpoint = *group_->endpoint;
+    const int peer = group_->members[static_cast<std::size_t>(to)];
+    const std::span memory(static_cast<const std::byte*>(data.raw()), data.size_bytes());
+    if (queue_ != nullptr) return endpoint.device()->send(*queue_, peer, channel, envelope, memory);
+    return endpoint.link().send(peer, channel, envelope, memory);
   });
   envelope_.bytes += bytes;
   count().bytes_sent += bytes;
@@ -60,9 +76,13 @@ void GroupCall::send(int to, ConstView data) {
 void GroupCall::receive(int from, View data) {
   const std::int64_t bytes = static_cast<std::int64_t>(data.size_bytes());
   post(from, true, bytes, [&](Envelope& envelope, std::uint32_t channel) {
-    return group_->endpoint->link().receive(
-        group_->members[static_cast<std::size_t>(from)], channel, envelope,
-        {static_cast<std::byte*>(data.raw()), data.size_bytes()});
+    Endpoint& endpoint = *group_->endpoint;
+    const int peer = group_->members[static_cast<std::size_t>(from)];
+    const std::span memory(static_cast<std::byte*>(data.raw()), data.size_bytes());
+    if (queue_ != nullptr) {
+      return endpoint.device()->receive(*queue_, peer, channel, envelope, memory);
+    }
+    return endpoint.link().receive(peer, channel, envelope, memory);
   });
 }
 
@@ -72,7 +92,9 @@ void GroupCall::post(
   Message& message = messages_.emplace_back(Message{nullptr, peer, incoming, bytes, {}});
   // Second steps have a channel of their own: when they are posted depends on when messages come,
   // so that between them and the first steps of later calls there is no order.
-  const std::uint32_t channel = 2 * group_->channel + (second_ ? 1 : 0);
+  // Nor is there one between messages of devices, which leave when a device is done, and others.
+  const std::uint32_t channel =
+      4 * group_->channel + (second_ ? 1 : 0) + (queue_ != nullptr ? 2 : 0);
   try {
     message.transfer = start(message.envelope, channel);
   } catch (const Error& error) {
@@ -82,7 +104,16 @@ void GroupCall::post(
 }
 
 std::byte* GroupCall::scratch(std::size_t bytes) {
+  if (queue_ != nullptr) {
+    return static_cast<std::byte*>(
+        device_scratch_.emplace_back(queue_->take_scratch(bytes)).data());
+  }
   return scratch_.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes)).get();
+}
+
+void GroupCall::sum(DType dtype, const PiecesOfRanks& pieces, std::int64_t n) const {
+  if (queue_ != nullptr) return sum_in_order(queue_->device(), queue_->stream(), dtype, pieces, n);
+  sum_in_order({}, {}, dtype, pieces, n);
 }
 
 void GroupCall::then(std::function<void()> finish) { then_ = std::move(finish); }
@@ -149,6 +180,7 @@ void GroupCall::advance() {
 
 void GroupCall::complete() {
   complete_ = true;
+  if (queue_ != nullptr) done_ = queue_->mark();
   group_->endpoint->history().finish(number_, envelope_.bytes, end_);
   if (group_->tracer != nullptr) group_->tracer->add(traced_name(""), begin_, end_);
 }
@@ -168,8 +200,9 @@ void GroupCall::wait() {
     endpoint.advance_all();
     if (complete_) break;
     if (Clock::now() >= deadline) fail_missing();
-    link.wait_for_news(seen, deadline);
+    endpoint.wait_for_news(seen, deadline);
   }
+  if (queue_ != nullptr) queue_->let_compute_follow(done_);
   const Clock::time_point end = Clock::now();
   count().wait_seconds += seconds_between(begin, end);
   if (group_->tracer != nullptr) group_->tracer->add(traced_name("wait "), begin, end);

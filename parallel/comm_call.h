@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/trace.h"
+#include "kernels/ordered_sum.h"
 #include "parallel/comm_endpoint.h"
 #include "parallel/communicator.h"
 
@@ -30,6 +31,7 @@ struct Group {
   int rank = 0;              ///< of this one among them
   std::string axis;
   std::uint32_t channel = 0;
+  std::unique_ptr<DeviceQueue> queue;  ///< where the rank's tensors are on a device; see use_queue
 
   std::int64_t calls = 0;
   std::int64_t two_step_calls = 0, second_steps = 0;  ///< made; begun
@@ -37,6 +39,8 @@ struct Group {
   std::vector<std::optional<Envelope>> heard;  ///< the last message of each
   Tracer* tracer = nullptr;
 
+  /// The queue of calls on device memory.
+  DeviceQueue* use_queue();
   int size() const { return static_cast<int>(members.size()); }
   std::string name(int of) const;  ///< "rank 1 of cp (3 in the world)"
 };
@@ -45,15 +49,19 @@ class GroupCall final : public Pending::Work {
  public:
   using Clock = Transfer::Clock;
 
-  GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call);
+  /// queue: of the group where the call's views lie on a device, else null.
+  GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call,
+            DeviceQueue* queue);
   ~GroupCall() override;
   GroupCall(const GroupCall&) = delete;
   GroupCall& operator=(const GroupCall&) = delete;
 
   void send(int to, ConstView data);
   void receive(int from, View data);
-  /// Memory that lives as long as the call.
+  /// Memory that lives as long as the call, where its views lie.
   std::byte* scratch(std::size_t bytes);
+  /// sum_in_order of pieces there.
+  void sum(DType dtype, const PiecesOfRanks& pieces, std::int64_t n) const;
   /// Runs once all messages so far are there.
   void then(std::function<void()> finish);
   /// The same, for a `second_step` with messages of its own.
@@ -84,12 +92,15 @@ class GroupCall final : public Pending::Work {
   Group::Count& count();
 
   std::shared_ptr<Group> group_;
+  DeviceQueue* queue_;
   std::string_view what_;
   Envelope envelope_;  // its bytes: sent so far
   Clock::time_point begin_, end_;
   std::int64_t number_;                                // in the history
   std::vector<std::unique_ptr<std::byte[]>> scratch_;  // outlives the messages that fill it
-  std::deque<Message> messages_;                       // which do not move
+  std::vector<DeviceBuffer> device_scratch_;
+  OwnedEvent done_;               // on a device: all results are there
+  std::deque<Message> messages_;  // which do not move
   std::function<void()> then_;
   std::int64_t turn_ = -1;  // of the second steps of the group; -1: has none
   bool second_ = false;     // messages are those of the second step

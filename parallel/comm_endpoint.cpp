@@ -8,6 +8,23 @@ namespace mixspan {
 Endpoint::Endpoint(std::unique_ptr<Link> link, double timeout_seconds)
     : link_(std::move(link)), timeout_seconds_(timeout_seconds) {}
 
+void Endpoint::use_device(const DevicePlace& place) {
+  if (!place.device.is_cuda()) return;
+  if (!device_) {
+    device_.emplace(*link_, place);
+    return;
+  }
+  const DevicePlace& before = device_->place();
+  check(before.device == place.device && before.compute == place.compute,
+        "a rank whose tensors are on {} cannot change to {} or another stream", before.device.str(),
+        place.device.str());
+}
+
+void Endpoint::wait_for_news(std::uint64_t seen, Transfer::Clock::time_point until) {
+  if (device_ && device_->wait_for_copy()) return;
+  link_->wait_for_news(seen, until);
+}
+
 void Endpoint::add(GroupCall* call) { under_way_.push_back(call); }
 void Endpoint::remove(GroupCall* call) { std::erase(under_way_, call); }
 

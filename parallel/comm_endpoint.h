@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "parallel/comm_device.h"
 #include "parallel/comm_history.h"
 #include "parallel/link.h"
 
@@ -21,6 +23,13 @@ class Endpoint {
   Link& link() { return *link_; }
   History& history() { return history_; }
   double timeout_seconds() const { return timeout_seconds_; }
+
+  /// See Communicator::use_device.
+  void use_device(const DevicePlace& place);
+  /// Null: tensors lie in host memory.
+  DeviceMessages* device() { return device_ ? &*device_ : nullptr; }
+  /// As Link's, but also ends when a message can leave this rank's device.
+  void wait_for_news(std::uint64_t seen, Transfer::Clock::time_point until);
 
   /// The first channel that no group of this rank uses.
   std::uint32_t free_channel() const { return free_channel_; }
@@ -44,6 +53,7 @@ class Endpoint {
 
   std::unique_ptr<Link> link_;
   double timeout_seconds_;
+  std::optional<DeviceMessages> device_;
   History history_;
   std::uint32_t free_channel_ = 0;
   std::vector<GroupCall*> under_way_;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "parallel/comm_sum.h"
+#include "kernels/ordered_sum.h"
 #include "parallel/shares.h"
 
 namespace mixspan {
@@ -35,30 +35,41 @@ std::function<void()> post_reduce(GroupCall& call, const Group& group, View x,
                                   std::span<const Range> parts) {
   const View own = part_of(x, parts[static_cast<std::size_t>(group.rank)]);
   std::byte* arriving = call.scratch(own.size_bytes() * static_cast<std::size_t>(group.size() - 1));
-  std::vector<const void*> pieces;
+  const PiecesOfRanks pieces{own.raw(), arriving, group.rank, group.size()};
   for (int r = 0; r < group.size(); ++r) {
-    if (r == group.rank) {
-      pieces.push_back(own.raw());
-      continue;
-    }
-    pieces.push_back(arriving);
+    if (r == group.rank) continue;
     call.receive(r, View(arriving, own.dtype(), own.shape()));
     call.send(r, part_of(x, parts[static_cast<std::size_t>(r)]));
     arriving += own.size_bytes();
   }
-  return [own, pieces] { sum_in_order(own.dtype(), pieces, own.raw(), own.size()); };
+  return [&call, own, pieces] { call.sum(own.dtype(), pieces, own.size()); };
 }
 
-void copy_to_self(const Call& call, View to, ConstView from) {
+// On a device in the order of what computes there, as if it had been waited for.
+void copy_to_self(const Call& call, const DeviceQueue* queue, View to, ConstView from) {
   check(to.size_bytes() == from.size_bytes(), "{}: {} bytes sent to oneself, {} received",
         call.what, from.size_bytes(), to.size_bytes());
+  if (queue != nullptr) return queue->copy_in_compute(to.raw(), from.raw(), to.size_bytes());
   if (to.size_bytes() > 0) std::memcpy(to.raw(), from.raw(), to.size_bytes());
 }
 
 }  // namespace
 
 std::unique_ptr<GroupCall> GroupCommunicator::begin(Operation operation, const Call& call) {
-  return std::make_unique<GroupCall>(group_, operation, call);
+  return std::make_unique<GroupCall>(group_, operation, call, queue());
+}
+
+// Null for calls on host memory.
+DeviceQueue* GroupCommunicator::queue() { return on_host_ ? nullptr : group_->use_queue(); }
+
+Communicator& GroupCommunicator::host() {
+  if (on_host_) return *this;
+  if (host_ == nullptr) host_ = std::make_unique<GroupCommunicator>(group_, /*on_host=*/true);
+  return *host_;
+}
+
+void GroupCommunicator::use_device(const DevicePlace& place) {
+  group_->endpoint->use_device(place);
 }
 
 void GroupCommunicator::check_parts(Operation operation, const Call& call, View x,
@@ -93,7 +104,7 @@ Pending GroupCommunicator::exchange(const Call& call, std::span<const Send> send
     if (s.to != rank()) continue;
     check(copied < from_self.size(), "exchange \"{}\": more sent to oneself than received",
           call.what);
-    copy_to_self(call, from_self[copied++], s.data);
+    copy_to_self(call, queue(), from_self[copied++], s.data);
   }
   check(copied == from_self.size(), "exchange \"{}\": less sent to oneself than received",
         call.what);
@@ -150,7 +161,7 @@ Pending GroupCommunicator::all_to_all(const Call& call, std::span<const ConstVie
   for (const ConstView& x : send) check_contiguous(call.what, x);
   for (const View& x : receive) check_contiguous(call.what, x);
   const std::size_t self = static_cast<std::size_t>(rank());
-  copy_to_self(call, receive[self], send[self]);
+  copy_to_self(call, queue(), receive[self], send[self]);
   if (size() == 1) return {};
   auto under_way = begin(Operation::all_to_all, call);
   for (std::size_t r = 0; r < send.size(); ++r) {
@@ -176,11 +187,16 @@ Pending GroupCommunicator::broadcast(const Call& call, View x, int root) {
   return finish_posting(std::move(under_way));
 }
 
+// The calls from here on are of numbers in host memory, whatever the tensors of others lie in.
+std::unique_ptr<GroupCall> GroupCommunicator::begin_on_host(Operation operation, const Call& call) {
+  return std::make_unique<GroupCall>(group_, operation, call, nullptr);
+}
+
 std::vector<double> GroupCommunicator::gather(Operation operation, const Call& call, double x) {
   std::vector<double> all(group_->members.size());
   all[static_cast<std::size_t>(rank())] = x;
   if (size() == 1) return all;
-  auto under_way = begin(operation, call);
+  auto under_way = begin_on_host(operation, call);
   post_gather(*under_way, *group_, View(all.data(), DType::f64, {size()}), shares(size(), size()));
   finish_posting(std::move(under_way)).wait();
   return all;
@@ -201,7 +217,7 @@ double GroupCommunicator::all_reduce_max(const Call& call, double x) {
 
 void GroupCommunicator::barrier(const Call& call) {
   if (size() == 1) return;
-  auto under_way = begin(Operation::barrier, call);
+  auto under_way = begin_on_host(Operation::barrier, call);
   const std::vector<Range> nothing(group_->members.size());
   std::byte none{};
   post_gather(*under_way, *group_, View(&none, DType::u8, {0}), nothing);
@@ -215,7 +231,7 @@ std::unique_ptr<Communicator> GroupCommunicator::split(int color, const std::str
   all[2 * static_cast<std::size_t>(rank())] = color;
   all[2 * static_cast<std::size_t>(rank()) + 1] = endpoint.free_channel();
   if (size() > 1) {
-    auto under_way = begin(Operation::split, kSplit);
+    auto under_way = begin_on_host(Operation::split, kSplit);
     post_gather(*under_way, *group_, View(all.data(), DType::i64, {size(), 2}),
                 shares(size(), size()));
     finish_posting(std::move(under_way)).wait();

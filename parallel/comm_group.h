@@ -17,7 +17,9 @@ namespace mixspan {
 /// One thread at a time uses the communicators of a rank and what they return.
 class GroupCommunicator final : public Communicator {
  public:
-  explicit GroupCommunicator(std::shared_ptr<Group> group) : group_(std::move(group)) {}
+  /// on_host: views lie in host memory also where the rank's tensors are on a device.
+  explicit GroupCommunicator(std::shared_ptr<Group> group, bool on_host = false)
+      : group_(std::move(group)), on_host_(on_host) {}
 
   int rank() const override { return group_->rank; }
   int size() const override { return group_->size(); }
@@ -35,6 +37,9 @@ class GroupCommunicator final : public Communicator {
   void barrier(const Call&) override;
   std::unique_ptr<Communicator> split(int color, const std::string& axis) override;
 
+  void use_device(const DevicePlace& place) override;
+  Communicator& host() override;
+
   std::vector<Traffic> traffic() const override;
   void reset_traffic() override { group_->counts.clear(); }
   void trace(Tracer* tracer) override { group_->tracer = tracer; }
@@ -42,10 +47,14 @@ class GroupCommunicator final : public Communicator {
 
  private:
   std::unique_ptr<GroupCall> begin(Operation operation, const Call& call);
+  std::unique_ptr<GroupCall> begin_on_host(Operation operation, const Call& call);
+  DeviceQueue* queue();
   void check_parts(Operation operation, const Call&, View x, std::span<const Range> parts) const;
   std::vector<double> gather(Operation operation, const Call&, double x);
 
   std::shared_ptr<Group> group_;
+  bool on_host_;
+  std::unique_ptr<GroupCommunicator> host_;  // of the same group; made when it is asked for
 };
 
 /// The communicator of all ranks of the link.

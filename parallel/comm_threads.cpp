@@ -11,6 +11,7 @@
 
 #include "core/stop_signals.h"
 #include "parallel/comm_group.h"
+#include "parallel/handovers.h"
 #include "parallel/thread_ranks.h"
 
 namespace mixspan {
@@ -44,6 +45,7 @@ class ThreadWorld {
 
   int ranks() const { return static_cast<int>(inboxes_.size()); }
   Inbox& inbox(int rank) { return inboxes_[static_cast<std::size_t>(rank)]; }
+  Handovers& handovers() { return handovers_; }
 
   Clock::time_point arrival(std::size_t bytes) const {
     double seconds = delay_.seconds_per_message;
@@ -60,11 +62,13 @@ class ThreadWorld {
       aborted_by_ = rank;
       reason_ = reason;
     }
-    for (Inbox& inbox : inboxes_) {
-      const std::lock_guard lock(inbox.mutex);
-      ++inbox.news;
-      inbox.changed.notify_all();
-    }
+    for (int r = 0; r < ranks(); ++r) wake(r);
+  }
+  void wake(int rank) {
+    Inbox& one = inbox(rank);
+    const std::lock_guard lock(one.mutex);
+    ++one.news;
+    one.changed.notify_all();
   }
   std::optional<std::string> aborted() const {
     const std::lock_guard lock(mutex_);
@@ -77,6 +81,7 @@ class ThreadWorld {
 
  private:
   std::vector<Inbox> inboxes_;
+  Handovers handovers_;
   LinkDelay delay_;
   mutable std::mutex mutex_;
   int aborted_by_ = -1;
@@ -158,6 +163,9 @@ class ThreadLink final : public Link {
     }
     inbox_.changed.wait_until(lock, until, [&] { return inbox_.news != seen; });
   }
+
+  Handovers* handovers() override { return &world_->handovers(); }
+  void wake(int rank) override { world_->wake(rank); }
 
   void abort(const std::string& reason) override { world_->abort(rank_, reason); }
   std::optional<std::string> aborted() override { return world_->aborted(); }

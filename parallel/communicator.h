@@ -42,6 +42,13 @@ class [[nodiscard]] Pending {
   std::unique_ptr<Work> work_;  // one that goes without wait() leaves its results undefined
 };
 
+/// Where a rank's tensors lie when that is a device, and the stream that computes with them.
+struct DevicePlace {
+  Device device;
+  Stream compute;
+  bool through_host = false;  ///< threads pass their messages as processes do; for tests
+};
+
 /// What a communicator has sent, by operation, purpose and layer.
 struct Traffic {
   std::string operation, axis, what;
@@ -52,9 +59,9 @@ struct Traffic {
 };
 
 /// Collectives over one axis of the mesh. All ranks of the group make the same collective calls in
-/// the same order. Views are contiguous. Sums are taken in the order of the ranks, so they have the
-/// same bits on every rank, on every repeat and with every implementation. At size 1 every
-/// operation is the identity.
+/// the same order. Views are contiguous, and in host memory but after use_device(). Sums are taken
+/// in the order of the ranks, so they have the same bits on every rank, on every repeat and with
+/// every implementation. At size 1 every operation is the identity.
 ///
 /// A call throws CommunicationError when another rank failed, makes another call than this one, or
 /// stays away longer than the timeout; the whole world is unusable from then on.
@@ -101,6 +108,14 @@ class Communicator {
 
   /// The ranks that give the same color, in the order of their ranks here. A collective call.
   virtual std::unique_ptr<Communicator> split(int color, const std::string& axis) = 0;
+
+  /// From now on the views of this rank's calls, on every axis, lie on a device, and all of its
+  /// calls are in the order of the stream that computes there: results are there for what that
+  /// stream gets after wait(), which waits on the host only until the other ranks have posted. A
+  /// rank says so once, before its first call on tensors; all ranks do. On a CPU it does nothing.
+  virtual void use_device(const DevicePlace& place) = 0;
+  /// The same group for views in host memory.
+  virtual Communicator& host() = 0;
 
   virtual std::vector<Traffic> traffic() const = 0;
   virtual void reset_traffic() = 0;

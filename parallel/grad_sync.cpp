@@ -43,12 +43,12 @@ void GradSync::finish() {
   pending_.clear();
 }
 
-void GradSync::gather(View flat, const char* what) const {
+void GradSync::gather(Communicator& ranks, View flat, const char* what) const {
   if (!sharded_) return;
   std::vector<Pending> pending;
   for (std::size_t b = 0; b < buckets_.size(); ++b) {
     pending.push_back(
-        ranks_.all_gather({what}, flat.slice(0, buckets_[b].begin, buckets_[b].end), parts_of(b)));
+        ranks.all_gather({what}, flat.slice(0, buckets_[b].begin, buckets_[b].end), parts_of(b)));
   }
   for (Pending& p : pending) p.wait();
 }

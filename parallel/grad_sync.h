@@ -26,9 +26,12 @@ class GradSync {
   const std::vector<Range>& owned() const { return owned_; }
   bool sharded() const { return sharded_; }
   /// Fills all of a flat buffer from what each rank owns.
-  void gather(View flat, const char* what) const;
+  void gather(View flat, const char* what) const { gather(ranks_, flat, what); }
+  /// The same for one in host memory.
+  void gather_on_host(View flat, const char* what) const { gather(ranks_.host(), flat, what); }
 
  private:
+  void gather(Communicator& ranks, View flat, const char* what) const;
   std::vector<Range> parts_of(std::size_t bucket) const;
 
   Communicator& ranks_;

@@ -53,6 +53,8 @@ class Transfer {
   virtual std::optional<Clock::time_point> poll() = 0;
 };
 
+class Handovers;
+
 /// The connections of one rank to all others. Used by one thread at a time.
 ///
 /// Messages of one channel from one rank to another arrive in the order in which they were sent
@@ -76,6 +78,11 @@ class Link {
   virtual std::uint64_t news() = 0;
   /// Returns when news() is no longer `seen`, at `until`, or earlier.
   virtual void wait_for_news(std::uint64_t seen, Transfer::Clock::time_point until) = 0;
+
+  /// Where the ranks are threads of one process what they share, else null.
+  virtual Handovers* handovers() { return nullptr; }
+  /// Changes the news() of another rank, where there are handovers.
+  virtual void wake(int /*rank*/) {}
 
   /// Tells all ranks that the world has failed. Only the first reason counts.
   virtual void abort(const std::string& reason) = 0;

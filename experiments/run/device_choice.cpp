@@ -34,6 +34,21 @@ Device chosen_device(std::string_view wish, std::string_view key) {
   return kFirstGpu;
 }
 
+Device device_of_rank(const RunConfig& c, Communicator& world) {
+  if (world.size() == 1) return chosen_device(c.device, "device");
+  if (c.device != "cuda") return {};
+  Device device = chosen_device(c.device, "device");
+  device.index = host_ranks(world).mine % device_count();
+  require_device(device);
+  return device;
+}
+
+int ranks_that_share(Device device, const HostRanks& ranks) {
+  if (!device.is_cuda()) return ranks.count;
+  const int devices = device_count(), before = ranks.mine % devices;  // that have one rank more
+  return (ranks.count - before + devices - 1) / devices;
+}
+
 AttentionKernel attention_kernel_of(const RunConfig& c) {
   for (const AttentionKernel kernel : {AttentionKernel::automatic, AttentionKernel::naive,
                                        AttentionKernel::mma, AttentionKernel::wgmma}) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/device.h"
+#include "experiments/run/host_ranks.h"
 #include "experiments/run/run_config.h"
 #include "kernels/cuda/libraries.h"
 
@@ -14,6 +15,15 @@ namespace mixspan {
 /// `wish`: "auto", "cpu" or "cuda". auto: CUDA where there is a device that this build has code
 /// for, else the CPU. Throws InputError that begins with `key` where the wish cannot be honoured.
 Device chosen_device(std::string_view wish, std::string_view key);
+
+/// Of this rank. Alone: chosen_device() of config.device. Of several ranks only device = "cuda"
+/// puts them on devices, which the ranks of a host take in turn, so that they share one where they
+/// are more; "auto" is the CPU, and no rank looks for a device. A collective call. Throws
+/// InputError on a rank that finds none.
+Device device_of_rank(const RunConfig& config, Communicator& world);
+
+/// How many ranks of this host use the same device, or the CPU, as this one does.
+int ranks_that_share(Device device, const HostRanks& ranks);
 
 /// What Exec::attention is to be.
 AttentionKernel attention_kernel_of(const RunConfig& config);

@@ -35,8 +35,8 @@ RunConfig with_vocab(RunConfig config, const SampleSource& data) {
   return config;
 }
 
-RunConfig with_room(RunConfig config, const TrainRequest& r, const Mesh& mesh) {
-  require_memory(config, mesh.world(), r.memory_bytes);
+RunConfig with_room(RunConfig config, const TrainRequest& r, const Mesh& mesh, Device device) {
+  require_memory(config, mesh.world(), device, r.memory_bytes);
   return config;
 }
 
@@ -51,17 +51,17 @@ std::vector<std::string> may_change(const RunConfig& c) {
   return keys;
 }
 
-Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh)
+Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh, Device device)
     : run_dir_(r.run_dir),
       signals_(signals),
       mesh_(mesh),
-      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank(),
-               chosen_device(r.config.device, "device"), library_options(r.config, r.run_dir)),
+      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank(), device,
+               library_options(r.config, r.run_dir)),
       measure_peak_(r.measure_peak),
       data_(r.open_data ? r.open_data()
                         : open_training(r.config.data, r.config.model.context,
                                         static_cast<std::uint64_t>(r.config.train.seed))),
-      config_(with_room(with_vocab(r.config, *data_), r, mesh)),
+      config_(with_room(with_vocab(r.config, *data_), r, mesh, device)),
       eval_data_(open_evaluation(config_.data, config_.model.context, config_.eval.rows)),
       trainer_(exec(), config_, *data_, mesh_),
       started_from_(initial_weights()),

@@ -29,7 +29,7 @@ namespace mixspan {
 class Run {
  public:
   /// Collective calls, like all of a run.
-  Run(const TrainRequest& request, const StopSignal& signals, const Mesh& mesh);
+  Run(const TrainRequest& request, const StopSignal& signals, const Mesh& mesh, Device device);
   ExitCode go();  ///< see train()
 
  private:

@@ -194,10 +194,12 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
 
 ConfigSchema schema_of(RunConfig& config) {
   ConfigSchema schema;
-  schema.field("device", &config.device,
-               "Where the model is computed; auto means on a GPU where there is one that this "
-               "build can use, else on the CPU.",
-               {.one_of = {"auto", "cpu", "cuda"}});
+  schema.field(
+      "device", &config.device,
+      "Where the model is computed; auto means, of one rank, on a GPU where there is one "
+      "that this build can use, else on the CPU. Several ranks are on GPUs with cuda "
+      "alone: those of a host take its GPUs in turn, and share them where there are fewer.",
+      {.one_of = {"auto", "cpu", "cuda"}});
   describe_model(schema, config.model);
   describe_data(schema, config.data);
   describe_train(schema, config);

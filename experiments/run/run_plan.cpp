@@ -6,11 +6,8 @@
 #include <map>
 #include <utility>
 
-#include "core/hash.h"
 #include "experiments/cost/reference_machine.h"
 #include "experiments/run/device_choice.h"
-#include "experiments/run/lease.h"
-#include "parallel/shares.h"
 
 namespace mixspan {
 
@@ -21,22 +18,10 @@ PlanRequest request_of(const RunConfig& c) {
           reference_machine(c.device == "cuda" ? "cuda" : "cpu")};
 }
 
-std::int64_t ranks_on_this_host(Communicator& world) {
-  const std::string name = host_name();
-  Xxh3 hash;
-  hash.update(name.data(), name.size());
-  Tensor hosts({world.size()}, DType::i64);
-  std::int64_t* const all = hosts.data<std::int64_t>();
-  const auto mine = static_cast<std::int64_t>(hash.digest());
-  all[world.rank()] = mine;
-  world.all_gather({"hosts"}, hosts, shares(world.size(), world.size())).wait();
-  return std::count(all, all + world.size(), mine);
-}
-
-// Of the machine, or of the device that the run is on.
-std::int64_t memory_there(const RunConfig& c) {
-  if (c.device != "cuda") return physical_memory();
-  return static_cast<std::int64_t>(memory_of(chosen_device(c.device, "device")).total_bytes);
+// Of the machine, or of the device that the rank is on.
+std::int64_t memory_there(Device device) {
+  if (!device.is_cuda()) return physical_memory();
+  return static_cast<std::int64_t>(memory_of(device).total_bytes);
 }
 
 }  // namespace
@@ -61,9 +46,10 @@ std::vector<std::string> describe_transports(const RunConfig& c, const RunPlan& 
   return lines;
 }
 
-void require_memory(const RunConfig& c, Communicator& world, std::int64_t machine_bytes) {
-  const std::int64_t bytes = machine_bytes > 0 ? machine_bytes : memory_there(c);
-  const std::int64_t share = bytes / ranks_on_this_host(world);
+void require_memory(const RunConfig& c, Communicator& world, Device device,
+                    std::int64_t machine_bytes) {
+  const std::int64_t bytes = machine_bytes > 0 ? machine_bytes : memory_there(device);
+  const std::int64_t share = bytes / ranks_that_share(device, host_ranks(world));
   PlanRequest request = request_of(c);
   request.machine = request.machine.as_seen_by(c.parallel.ranks());
   request.machine.name = c.device == "cuda" ? "this device" : "this machine";

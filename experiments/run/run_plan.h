@@ -21,8 +21,9 @@ RunPlan plan_of(const RunConfig&);
 std::vector<std::string> describe_transports(const RunConfig&, const RunPlan&);
 
 /// Throws InputError, on all ranks of `world` the same, where a rank is predicted to need clearly
-/// more than its share of its machine's memory (`machine_bytes`, 0: what it has), which the ranks
-/// on one host divide among them.
-void require_memory(const RunConfig&, Communicator& world, std::int64_t machine_bytes = 0);
+/// more than its share of the memory of its machine or device (`machine_bytes`, 0: what that has),
+/// which the ranks there divide among them.
+void require_memory(const RunConfig&, Communicator& world, Device device = {},
+                    std::int64_t machine_bytes = 0);
 
 }  // namespace mixspan

@@ -13,21 +13,15 @@ namespace mixspan {
 
 namespace {
 
-// "cpu" or "cuda". Several ranks are on the CPU, so they do not look for a device.
-std::string device_of(const RunConfig& c, int ranks) {
-  require(c.device != "cuda" || ranks == 1,
-          "device = \"cuda\": with {} ranks; wanted one rank, or device = \"cpu\"", ranks);
-  return ranks == 1 && chosen_device(c.device, "device").is_cuda() ? "cuda" : "cpu";
-}
-
 ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
                 std::unique_ptr<Communicator> world) {
   TrainRequest resolved = request;
-  resolved.config.device = device_of(request.config, world->size());
+  const Device device = device_of_rank(request.config, *world);
+  resolved.config.device = device.is_cuda() ? "cuda" : "cpu";
   validate(resolved.config);
-  require_kernels(resolved.config, chosen_device(resolved.config.device, "device"));
+  require_kernels(resolved.config, device);
   const Mesh mesh(std::move(world), request.config.parallel.shape());
-  return Run(resolved, signals, mesh).go();
+  return Run(resolved, signals, mesh, device).go();
 }
 
 }  // namespace

@@ -78,6 +78,7 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
       rows_(config.batch_rows() / mesh_.shape().dp),
       losses_({rows_ * layout_.rows(mesh_.cp().rank())}, DType::f32, ex.device),
       activations_("activations", ex.device) {
+  mesh_.world().use_device({exec_.device, exec_.stream});
   check_schedule(schedule_);
   model_.params().initialise(exec_, static_cast<std::uint64_t>(config.train.seed));
 }

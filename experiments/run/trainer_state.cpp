@@ -50,7 +50,7 @@ Trainer::FlatState Trainer::flat_state(const std::string& group) const {
   } else {
     state.gathered = Tensor(model_.params().weights().shape());
     optimizer_.copy_out(exec_, moment, state.gathered);
-    sync_.gather(state.gathered, "optimizer state");
+    sync_.gather_on_host(state.gathered, "optimizer state");
     state.view = state.gathered;
   }
   return state;
@@ -68,7 +68,7 @@ ConstView Trainer::whole_param(ParamId id, const FlatState& flat, Tensor& memory
     copy(exec_, on_host, mine);
     mine = on_host;
   }
-  Communicator& tp = mesh_.tp();
+  Communicator& tp = mesh_.tp().host();
   const bool first = tp.rank() == 0;
   if (tp.size() == 1 || spec.split.dim < 0) {
     if (!on_host.view().empty()) memory = std::move(on_host);

@@ -14,7 +14,8 @@ class RunOnDevice : public DeviceTest {
   ExitCode run(const RunConfig& config, const std::string& name) {
     std::FILE* out = std::tmpfile();
     TrainRequest request{config, folder_ / name, out};
-    request.threads = 1;
+    request.thread_ranks = static_cast<int>(config.parallel.ranks());
+    request.threads = request.thread_ranks;
     request.measure_peak = false;
     const auto close = [&] { std::fclose(out); };
     try {
@@ -55,6 +56,33 @@ TEST_F(RunOnDevice, AutoTakesTheDeviceAndSaysSoSlow) {
   // The same command on the CPU finds it finished; a longer run of it would go on there.
   c.device = "cpu";
   EXPECT_EQ(run(c, "auto"), kFinished);
+}
+
+TEST_F(RunOnDevice, SeveralRanksShareADeviceAndGoOnAsOneSlow) {
+  RunConfig c = short_run();
+  c.device = "cuda";
+  c.parallel.dp = 2;
+  c.train.micro_rows = 1;
+  c.checkpoint.every_steps = 1;
+  c.optimizer.schedule = "constant";
+  EXPECT_EQ(run(c, "two"), kFinished);
+  const std::string log = read_file(folder_ / "two/log.txt");
+  EXPECT_NE(log.find("device: cuda:0: " + describe(device()).name), std::string::npos) << log;
+  EXPECT_NE(read_file(folder_ / "two/result.json").find("\"dp_cp\""), std::string::npos);
+  std::filesystem::remove(folder_ / "two/result.json");
+  c.parallel.dp = 1;
+  c.train.steps = 3;
+  EXPECT_EQ(run(c, "two"), kFinished);
+  EXPECT_NE(read_file(folder_ / "two/log.txt").find("going on from step 2"), std::string::npos);
+}
+
+TEST_F(RunOnDevice, SeveralRanksTakeADeviceOnlyWhereItIsAskedFor) {
+  RunConfig c = short_run();
+  c.device = "auto";
+  c.parallel.dp = 2;
+  c.train.micro_rows = 1;
+  EXPECT_EQ(run(c, "auto"), kFinished);
+  EXPECT_NE(read_file(folder_ / "auto/config.toml").find("device = \"cpu\""), std::string::npos);
 }
 
 TEST_F(RunOnDevice, WhatCannotBeHonouredStopsBeforeTheRun) {

@@ -19,6 +19,7 @@ using emulation::settings;
 struct CUevent_st {
   bool timed = false;
   bool recorded = false;
+  bool asked = false;  // cudaEventQuery, since it was recorded
   cudaStream_t stream = nullptr;
   std::uint64_t moment = 0;
   std::chrono::steady_clock::time_point time;
@@ -201,6 +202,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   DeviceHeap::instance().check_margins();
   arrive(stream, PinnedMemory::instance().now());
+  if (stream != nullptr) stream->waited_for.clear();
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -220,9 +222,17 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   event->recorded = true;
+  event->asked = false;
   event->stream = stream;
   event->moment = PinnedMemory::instance().now();
   event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+// A GPU takes its time: who asks for the first time is told that it is not there yet.
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->recorded && !std::exchange(event->asked, true)) return result(cudaErrorNotReady);
+  if (event->recorded) arrive(event->stream, event->moment);
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

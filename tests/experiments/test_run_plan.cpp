@@ -77,7 +77,7 @@ std::string memory_refusal(const RunConfig& c, std::int64_t machine_bytes) {
   run_thread_ranks(static_cast<int>(c.parallel.ranks()), {.timeout_seconds = 60},
                    [&](std::unique_ptr<Communicator> world) {
                      try {
-                       require_memory(c, *world, machine_bytes);
+                       require_memory(c, *world, Device{}, machine_bytes);
                      } catch (const InputError& e) {
                        const std::lock_guard lock(mutex);
                        if (refused++ == 0) first = e.what();

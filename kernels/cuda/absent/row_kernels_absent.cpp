@@ -10,6 +10,7 @@
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/gelu.h"
 #include "kernels/cuda/layer_norm.h"
+#include "kernels/cuda/ordered_sum.h"
 #include "kernels/cuda/positions.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/residual.h"
@@ -73,5 +74,7 @@ std::int64_t first_nonfinite(const Exec&, ConstView) { no_cuda("first_nonfinite"
 void add_into(const Exec&, View, ConstView) { no_cuda("add_into"); }
 
 void bias_residual(const Exec&, View, ConstView, ConstView, ConstView) { no_cuda("bias_residual"); }
+
+void sum_in_order(Stream, DType, const PiecesOfRanks&, std::int64_t) { no_cuda("sum_in_order"); }
 
 }  // namespace mixspan::cuda

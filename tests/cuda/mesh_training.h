@@ -1,0 +1,75 @@
+// Training the small run of training.h on a mesh of ranks that are threads and share the device.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "experiments/run/machine.h"
+#include "parallel/thread_ranks.h"
+#include "tests/cuda/training.h"
+
+namespace mixspan::test {
+
+struct DeviceMesh {
+  MeshShape shape = {};
+  Rows rows = Rows::as_they_are;
+  bool through_host = false;  ///< messages travel as between processes
+};
+
+/// What a mesh is compared by: clipping is off, so that adam_m after one step is (1 - beta1) times
+/// the gradient.
+inline RunConfig mesh_run(const DeviceMesh& mesh, RunConfig c = small_run()) {
+  c.train.micro_rows = 1;
+  c.train.max_grad_norm = 0;
+  c.optimizer.warmup_steps = 0;
+  c.parallel.dp = mesh.shape.dp;
+  c.parallel.cp = mesh.shape.cp;
+  c.parallel.tp = mesh.shape.tp;
+  return c;
+}
+
+/// Calls body(trainer) on every rank, each with a stream and memory of its own.
+inline void on_every_rank(Device device, const DeviceMesh& mesh, RunConfig config,
+                          const std::function<void(Trainer&)>& body) {
+  std::unique_ptr<SampleSource> data = open_training(config.data, config.model.context, 1);
+  config.device = "cuda";
+  config.model.vocab = data->vocab_size();
+  if (mesh.rows != Rows::as_they_are) {
+    data = std::make_unique<ChangedRows>(std::move(data), mesh.rows);
+  }
+  run_thread_ranks(mesh.shape.size(), {.timeout_seconds = 300},
+                   [&](std::unique_ptr<Communicator> world) {
+                     Machine machine(1, false, world->rank(), device);
+                     const Exec ex = machine.exec();
+                     world->use_device({ex.device, ex.stream, mesh.through_host});
+                     const Mesh ranks(std::move(world), mesh.shape);
+                     Trainer trainer(ex, config, *data, ranks);
+                     body(trainer);
+                   });
+}
+
+struct DeviceMeshResult {
+  std::vector<double> losses, grad_norms;  // of each step
+  std::map<std::string, Tensor> state;     // whole tensors, by the names of a checkpoint
+};
+
+inline DeviceMeshResult run_on_mesh(Device device, const DeviceMesh& mesh, const RunConfig& config,
+                                    std::int64_t steps) {
+  DeviceMeshResult result;  // only the first rank writes it
+  on_every_rank(device, mesh, config, [&](Trainer& trainer) {
+    for (std::int64_t s = 0; s < steps; ++s) {
+      const StepReport report = trainer.step(s);
+      if (!trainer.mesh().is_first()) continue;
+      result.losses.push_back(report.loss);
+      result.grad_norms.push_back(report.grad_norm);
+    }
+    trainer.collect_state([&](const std::string& name, const ConstView& whole) {
+      result.state.emplace(name, copy_of(whole));
+    });
+  });
+  return result;
+}
+
+}  // namespace mixspan::test
