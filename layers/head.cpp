@@ -34,12 +34,14 @@ View allocate_logits(const Exec& ex, std::int64_t rows, std::int64_t vocab, DTyp
 }  // namespace
 
 std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, DeviceKind device) {
-  // A device wants some waves of tiles in each product; a CPU wants its caches.
+  // A device wants some waves of tiles in each product; a CPU wants its caches, but not to go
+  // through a large vocabulary's weights for a few rows (at 50,257 words of width 768, 256 rows are
+  // faster than 128: a step of GPT-2 by 5 % in bf16, 1 % in fp32).
   const bool gpu = device == DeviceKind::cuda;
   const std::int64_t bytes = std::int64_t{gpu ? 768 : 16} << 20;
   const std::int64_t fit = bytes / (vocab * static_cast<std::int64_t>(sizeof(float)));
   return std::min(
-      rows, gpu ? std::clamp<std::int64_t>(fit, 512, 4096) : std::max<std::int64_t>(128, fit));
+      rows, gpu ? std::clamp<std::int64_t>(fit, 512, 4096) : std::max<std::int64_t>(256, fit));
 }
 
 std::int64_t logits_stride(std::int64_t vocab, DeviceKind device) {

@@ -228,12 +228,16 @@ TEST_F(SlurmTask, EndsWhereItWasCancelled) {
 
 TEST_F(SlurmTask, StartsAStepOnceMoreThatDidNotBegin) {
   const std::string count = (scratch / "steps").string();
-  program("srun", "echo >>" + count + "; [[ $(wc -l <" + count + ") = 3 ]] || exit 137");
-  EXPECT_EQ(run_script(0).exit_code, 137) << "no node was lost yet";
-  EXPECT_EQ(read_file(count), "\n");
-  EXPECT_EQ(run_script(1).exit_code, 0);
-  EXPECT_EQ(read_file(count), "\n\n\n");
-  EXPECT_EQ(run_script(1).exit_code, 137) << "once more, not twice";
+  program("srun", "echo >>" + count + "; [[ $(wc -l <" + count + ") = 2 ]] || exit 139");
+  EXPECT_EQ(run_script(0).exit_code, 0);
+  EXPECT_EQ(read_file(count), "\n\n");
+  EXPECT_EQ(run_script(1).exit_code, 139) << "once more, not twice";
+  EXPECT_EQ(read_file(count), "\n\n\n\n");
+
+  status("running");
+  program("srun", "echo >>" + count + "; sed -i s/running/failed/ '" +
+                      (run_dir / "status.json").string() + "'; exit 139");
+  EXPECT_EQ(run_script(0).exit_code, 139) << "it had begun";
   EXPECT_EQ(read_file(count), "\n\n\n\n\n");
 }
 
