@@ -167,10 +167,11 @@ void barrier_arrive(std::uint64_t* barrier, int bytes, std::source_location wher
         where.file_name(), where.line(), static_cast<int>(b.arrivals));
   b.bytes += bytes;
   --b.missing;
-  const bool last = b.missing == 0;
+  const bool ended = b.missing == 0 && b.bytes == 0;
   set(barrier, b);
-  // Who waits for this may be quicker than what the calling thread does next.
-  if (last) let_others_run("mbarrier.arrive", false, where);
+  // Who waits for this may be quicker than what the calling thread does next. Nobody can where
+  // bytes are on their way: who starts copies goes on to the next, as far ahead as it may.
+  if (ended) let_others_run("mbarrier.arrive", false, where);
 }
 
 void barrier_wait(std::uint64_t* barrier, unsigned parity, std::source_location where) {
