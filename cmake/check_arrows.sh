@@ -27,7 +27,7 @@ tracked_files . '\.(h|cpp|cu|cuh|inc|h\.in)$' | tr '\n' '\0' | xargs -0 -r grep 
     place["mpi\\.h|nccl\\.h"] = "^parallel/(comm_[a-z0-9_]*|bootstrap)\\.cpp$"
     place["toml\\+\\+|toml\\.hpp"] = "^core/config[a-z0-9_]*\\.cpp$"
     place["oneapi/|dnnl|cblas|openblas"] = "^kernels/(matmul|sgemm)[a-z0-9_]*\\.cpp$"
-    place["cuda_runtime|cuda\\.h|cublas"] = "^(core|kernels)/cuda/"
+    place["cuda_runtime|cuda\\.h|cublas|nvtx3/"] = "^(core|kernels)/cuda/"
     place["gtest|gmock|benchmark/"] = "^tests/"
   }
   function bad(text) { printf "%s:%s: %s\n", file, line, text; count++ }

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/trace.h"
+
 namespace mixspan {
 
 namespace {
@@ -30,6 +32,7 @@ Rows rows_of(const ConstView& v) {
 }  // namespace
 
 void copy(const Exec& ex, View to, ConstView from) {
+  const TraceRange range(ex.tracer, "copy");
   check_shape("copy: from", from, to.shape());
   check_dtype("copy: from", from, to.dtype());
   if (to.size() == 0) return;
@@ -50,6 +53,7 @@ void copy(const Exec& ex, View to, ConstView from) {
 }
 
 void fill_zero(const Exec& ex, View view) {
+  const TraceRange range(ex.tracer, "zero");
   if (!ex.device.is_cuda()) return fill_zero(view);
   check_contiguous("fill_zero", view);
   fill_bytes(ex.stream, view.raw(), 0, view.size_bytes());

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/trace.h"
 #include "kernels/cast.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/adamw.h"
@@ -11,6 +12,7 @@ namespace mixspan {
 
 void adamw(const Exec& exec, View w, View m, View v, ConstView g, const AdamWStep& step,
            View rounded) {
+  const TraceRange range(exec.tracer, "adamw");
   if (exec.oracle && !exec.device.is_cuda()) {  // it reads host memory
     oracle::adamw(w, m, v, g, step);
     if (!rounded.empty()) cast(exec, rounded, w);

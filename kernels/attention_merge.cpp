@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/attention_merge.h"
 
@@ -32,6 +33,7 @@ void merge_row(float* o, float& lse, const float* part_o, float part_lse, std::i
 }  // namespace
 
 void attention_merge(const Exec& ex, View o, View lse, ConstView part_o, ConstView part_lse) {
+  const TraceRange range(ex.tracer, "merge");
   check(o.shape().rank() == 4, "attention merge: wanted o (B, T, N, H), got {}", o.shape().str());
   const std::int64_t B = o.dim(0), T = o.dim(1), N = o.dim(2), H = o.dim(3);
   check_shape("attention merge: lse", lse, {B, N, T});

@@ -1,11 +1,13 @@
 #include "kernels/cast.h"
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/cast.h"
 
 namespace mixspan {
 
 void cast(const Exec& exec, View to, ConstView from) {
+  const TraceRange range(exec.tracer, "cast");
   check_shape("cast: to", to, from.shape());
   check_contiguous("cast: to", to);
   check_contiguous("cast: from", from);

@@ -1,5 +1,6 @@
 #include "kernels/copy_rows.h"
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/copy_rows.h"
 
@@ -31,6 +32,7 @@ void for_each_row(const Exec& ex, const View& to, const ConstView& from, Body&& 
 }  // namespace
 
 void copy_rows(const Exec& ex, View to, ConstView from) {
+  const TraceRange range(ex.tracer, "rows");
   check_rows(to, from);
   if (ex.device.is_cuda()) return cuda::copy_rows(ex, to, from);
   for_each_row(ex, to, from,
@@ -38,12 +40,14 @@ void copy_rows(const Exec& ex, View to, ConstView from) {
 }
 
 void clear_rows(const Exec& ex, View to) {
+  const TraceRange range(ex.tracer, "rows");
   check_rows(to, to);
   if (ex.device.is_cuda()) return cuda::clear_rows(ex, to);
   for_each_row(ex, to, to, [](float* y, const float*, std::int64_t n) { std::fill_n(y, n, 0.0f); });
 }
 
 void add_rows(const Exec& ex, View to, ConstView from) {
+  const TraceRange range(ex.tracer, "rows");
   check_rows(to, from);
   if (ex.device.is_cuda()) return cuda::add_rows(ex, to, from);
   for_each_row(ex, to, from, [](float* y, const float* x, std::int64_t n) {

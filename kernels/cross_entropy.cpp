@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/cross_entropy.h"
 #include "kernels/indices.h"
@@ -33,6 +34,7 @@ float loss_of(float max, double sum, float at_target) {
 }  // namespace
 
 void cross_entropy_forward(const Exec& exec, View losses, ConstView logits, ConstView targets) {
+  const TraceRange range(exec.tracer, "cross entropy");
   check_shapes(losses, logits, targets);
   if (exec.device.is_cuda()) return cuda::cross_entropy_forward(exec, losses, logits, targets);
   if (exec.oracle) return oracle::cross_entropy_forward(losses, logits, targets);
@@ -54,6 +56,7 @@ void cross_entropy_forward(const Exec& exec, View losses, ConstView logits, Cons
 
 void cross_entropy_forward_backward(const Exec& exec, View losses, View logits, ConstView targets,
                                     float scale) {
+  const TraceRange range(exec.tracer, "cross entropy");
   check_shapes(losses, logits, targets);
   if (exec.device.is_cuda()) {
     return cuda::cross_entropy_forward_backward(exec, losses, logits, targets, scale);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/cross_entropy_parts.h"
 #include "kernels/indices.h"
@@ -51,6 +52,7 @@ void check_parts(const ConstView& parts, std::int64_t rows) {
 
 void cross_entropy_part(const Exec& exec, View part, View logits, ConstView targets,
                         VocabShard shard) {
+  const TraceRange range(exec.tracer, "cross entropy");
   const std::int64_t rows = logits.dim(0), V = logits.dim(1), vocab = shard.vocab(V);
   check_shape("cross_entropy: part", part, {rows, kCrossEntropyPart});
   check_shape("cross_entropy: targets", targets, {rows});
@@ -77,6 +79,7 @@ void cross_entropy_part(const Exec& exec, View part, View logits, ConstView targ
 }
 
 void cross_entropy_join(const Exec& exec, View losses, ConstView parts, ConstView targets) {
+  const TraceRange range(exec.tracer, "cross entropy");
   const std::int64_t rows = targets.dim(0);
   check_shape("cross_entropy: losses", losses, {rows});
   check_parts(parts, rows);
@@ -94,6 +97,7 @@ void cross_entropy_join(const Exec& exec, View losses, ConstView parts, ConstVie
 
 void cross_entropy_part_backward(const Exec& exec, View kept, ConstView parts, std::int64_t index,
                                  ConstView targets, VocabShard shard, float scale) {
+  const TraceRange range(exec.tracer, "cross entropy");
   const std::int64_t rows = kept.dim(0), V = kept.dim(1);
   check_shape("cross_entropy: targets", targets, {rows});
   check_parts(parts, rows);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/embedding.h"
 #include "kernels/indices.h"
@@ -39,6 +40,7 @@ const float* row_of(const ConstView& table, std::int64_t index) {
 
 void embedding_forward(const Exec& exec, View x, ConstView tokens, ConstView positions,
                        ConstView wte, ConstView wpe, VocabShard shard) {
+  const TraceRange range(exec.tracer, "embedding");
   check_shapes(x, tokens, positions, wte, wpe);
   if (exec.device.is_cuda()) {
     return cuda::embedding_forward(exec, x, tokens, positions, wte, wpe, shard);
@@ -67,6 +69,7 @@ void embedding_forward(const Exec& exec, View x, ConstView tokens, ConstView pos
 
 void embedding_backward(const Exec& exec, View dwte, View dwpe, ConstView dx, ConstView tokens,
                         ConstView positions, VocabShard shard) {
+  const TraceRange range(exec.tracer, "embedding");
   check_shapes(dx, tokens, positions, dwte, dwpe);
   if (exec.device.is_cuda()) {
     return cuda::embedding_backward(exec, dwte, dwpe, dx, tokens, positions, shard);

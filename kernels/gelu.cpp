@@ -1,5 +1,6 @@
 #include "kernels/gelu.h"
 
+#include "core/trace.h"
 #include "kernels/bf16_tiles.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/gelu.h"
@@ -32,6 +33,7 @@ const std::uint16_t* halves(const ConstView& x) {
 }  // namespace
 
 void gelu_forward(const Exec& exec, View y, ConstView x) {
+  const TraceRange range(exec.tracer, "gelu");
   check_shape("gelu_forward: y", y, x.shape());
   check_contiguous("gelu_forward: y", y);
   check_contiguous("gelu_forward: x", x);
@@ -55,6 +57,7 @@ void gelu_forward(const Exec& exec, View y, ConstView x) {
 }
 
 void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x) {
+  const TraceRange range(exec.tracer, "gelu");
   check_shape("gelu_backward: dx", dx, x.shape());
   check_shape("gelu_backward: dy", dy, x.shape());
   check_contiguous("gelu_backward: dx", dx);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/layer_norm.h"
 #include "kernels/simd/row_ops.h"
@@ -29,6 +30,7 @@ void check_like(std::string_view name, const ConstView& v, const Shape& shape, c
 
 void layer_norm_forward(const Exec& exec, View y, View mean, View rstd, ConstView x, ConstView gain,
                         ConstView bias, float eps) {
+  const TraceRange range(exec.tracer, "layer norm");
   const std::int64_t rows = x.dim(0), C = x.dim(1);
   check_like("layer_norm_forward: y", y, {rows, C}, x);
   check_f32(exec, "layer_norm_forward: mean", mean, rows);
@@ -55,6 +57,7 @@ void layer_norm_forward(const Exec& exec, View y, View mean, View rstd, ConstVie
 
 void layer_norm_backward(const Exec& exec, View dx, View dgain, View dbias, ConstView dy,
                          ConstView x, ConstView gain, ConstView mean, ConstView rstd, DxMode mode) {
+  const TraceRange range(exec.tracer, "layer norm");
   const std::int64_t rows = x.dim(0), C = x.dim(1);
   check_like("layer_norm_backward: dx", dx, {rows, C}, x);
   check_like("layer_norm_backward: dy", dy, {rows, C}, x);

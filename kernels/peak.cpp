@@ -91,9 +91,24 @@ double measure_attention_rate(const Exec& exec) {
   });
 }
 
+namespace {
+double device_copy_rate(const Exec& exec) {
+  constexpr std::int64_t kFloats = std::int64_t{64} << 20;  // four times what caches hold
+  constexpr int kAtATime = 4;  // so that the host's wait does not count
+  const View from = exec.scratch.allocate("copy rate", {kFloats});
+  const View to = exec.scratch.allocate("copy rate", from.shape());
+  fill_zero(exec, from);
+  return best_rate(kAtATime * static_cast<double>(from.size_bytes()), [&] {
+    for (int i = 0; i < kAtATime; ++i) copy(exec, to, from);
+    synchronise(exec.stream);
+  });
+}
+}  // namespace
+
 double measure_copy_rate(const Exec& exec) {
   constexpr std::int64_t kFloats = std::int64_t{16} << 20, kPieces = 64;
   const Arena::Scope scope = exec.scratch.scope();
+  if (exec.device.is_cuda()) return device_copy_rate(exec);
   const View from = exec.scratch.allocate("copy rate", {kPieces, kFloats / kPieces});
   const View to = exec.scratch.allocate("copy rate", from.shape());
   fill(from);

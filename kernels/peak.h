@@ -16,7 +16,8 @@ double measure_gemm_peak(const Exec& exec);
 /// FLOP/s of a forward pass of full attention, counting only visible pairs, on all threads.
 double measure_attention_rate(const Exec& exec);
 
-/// Bytes/s copied (each is read and written) between arrays larger than the caches, on all threads.
+/// Bytes/s copied (each is read and written) between arrays larger than the caches, on all threads
+/// or on the device.
 double measure_copy_rate(const Exec& exec);
 
 }  // namespace mixspan

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/simd/row_ops.h"
@@ -29,6 +30,7 @@ double sum_of_pieces(const Exec& exec, const ConstView& x, Piece piece) {
 }  // namespace
 
 double sum_of_squares(const Exec& exec, ConstView x) {
+  const TraceRange range(exec.tracer, "sum of squares");
   check_contiguous("sum_of_squares", x);
   if (exec.device.is_cuda()) return cuda::sum_of_squares(exec, x);
   if (exec.oracle) return oracle::sum_of_squares(x);
@@ -36,6 +38,7 @@ double sum_of_squares(const Exec& exec, ConstView x) {
 }
 
 double sum(const Exec& exec, ConstView x) {
+  const TraceRange range(exec.tracer, "sum");
   check_contiguous("sum", x);
   if (exec.device.is_cuda()) return cuda::sum(exec, x);
   if (exec.oracle) return oracle::sum(x);
@@ -55,6 +58,7 @@ std::int64_t first_nonfinite(const Exec& exec, ConstView x) {
 }
 
 void add_into(const Exec& exec, View y, ConstView x) {
+  const TraceRange range(exec.tracer, "add");
   check_shape("add_into: y", y, x.shape());
   check_contiguous("add_into: y", y);
   check_contiguous("add_into: x", x);

@@ -1,11 +1,13 @@
 #include "kernels/residual.h"
 
+#include "core/trace.h"
 #include "kernels/chunks.h"
 #include "kernels/cuda/residual.h"
 
 namespace mixspan {
 
 void bias_residual(const Exec& exec, View y, ConstView x, ConstView bias, ConstView residual) {
+  const TraceRange range(exec.tracer, "residual");
   const std::int64_t rows = y.dim(0), C = y.dim(1);
   check_shape("bias_residual: x", x, {rows, C});
   check_shape("bias_residual: residual", residual, {rows, C});

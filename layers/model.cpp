@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/copy.h"
+#include "core/trace.h"
 #include "kernels/embedding.h"
 #include "kernels/positions.h"
 
@@ -30,6 +31,10 @@ std::vector<Block> make_blocks(const ModelConfig& c, const ModelParallel& parall
 }
 
 ConstView flat(ConstView v) { return v.reshape({v.size()}); }
+
+std::string traced_layer(const Exec& ex, std::size_t layer) {
+  return ex.tracer == nullptr ? "" : "layer " + std::to_string(layer);
+}
 
 }  // namespace
 
@@ -87,10 +92,12 @@ View Model::forward(const Exec& ex, const ModelInput& in, Activations& kept) con
   const Shape shape{held_rows(in), config_.width};
   kept.x_.push_back(kept.arena_.allocate("x", shape, storage_dtype(ex)));
   embed(ex, kept.x_.back(), in);
-  for (const Block& block : blocks_) {
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    const std::string name = traced_layer(ex, l);
+    const TraceRange range(ex.tracer, name);
     kept.blocks_.emplace_back(&kept.arena_, kept.policy_);
     const View y = kept.arena_.allocate("x", shape, storage_dtype(ex));
-    block.forward(ex, *params_, y, kept.x_.back(), s, kept.blocks_.back());
+    blocks_[l].forward(ex, *params_, y, kept.x_.back(), s, kept.blocks_.back());
     kept.x_.push_back(y);
   }
   return kept.x_.back();
@@ -99,6 +106,8 @@ View Model::forward(const Exec& ex, const ModelInput& in, Activations& kept) con
 void Model::backward(const Exec& ex, View dh, const ModelInput& in, const Activations& kept,
                      const std::function<void(std::int64_t)>& ready) const {
   for (std::size_t l = blocks_.size(); l-- > 0;) {
+    const std::string name = traced_layer(ex, l);
+    const TraceRange range(ex.tracer, name);
     blocks_[l].backward(ex, *params_, dh, kept.x_[l], in.sequence(), kept.blocks_[l]);
     if (ready) ready(static_cast<std::int64_t>(l));
   }

@@ -182,7 +182,7 @@ void GroupCall::complete() {
   complete_ = true;
   if (queue_ != nullptr) done_ = queue_->mark();
   group_->endpoint->history().finish(number_, envelope_.bytes, end_);
-  if (group_->tracer != nullptr) group_->tracer->add(traced_name(""), begin_, end_);
+  if (group_->tracer != nullptr) group_->tracer->add_beside(traced_name(""), begin_, end_);
 }
 
 void GroupCall::wait() {

@@ -73,6 +73,8 @@ void add_train(CLI::App& app, Action& action) {
                 "Save and stop with exit code 75 after this long, e.g. 2h30m");
   c->add_option("--ranks", a->ranks, "Ranks to run as threads of this process")
       ->capture_default_str();
+  c->add_flag("--profile", a->profile,
+              "Print where the time of the first steps went, part by part, and write profile.json");
   c->add_flag("--print-config", a->print_config, "Print the resolved config and exit");
   c->callback([a, &action] { action = [a] { return train_command(*a); }; });
 }

@@ -33,6 +33,7 @@ struct TrainArgs {
   std::string max_time;
   int ranks = 1;
   bool print_config = false;
+  bool profile = false;  ///< see TrainRequest
 };
 /// Of the exception being handled: prints its one line on stderr, returns what main() should.
 ExitCode report_current_exception();

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "experiments/cli/commands.h"
 #include "experiments/run/run_config.h"
+#include "experiments/run/step_profile.h"
 #include "experiments/run/train.h"
 #include "parallel/comm_mpi.h"
 
@@ -21,6 +22,11 @@ TrainRequest request_of(const TrainArgs& a, int ranks, const char* how) {
   TrainRequest request;
   request.config = config_of(a);
   request.run_dir = a.run_dir.empty() ? std::filesystem::path("runs") / a.config.stem() : a.run_dir;
+  request.profile = a.profile;
+  require(
+      !a.profile || request.config.train.steps > StepProfile::kWarmup,
+      "--profile: leaves out the first {} steps, and train.steps = {}; wanted more, {} are best",
+      StepProfile::kWarmup, request.config.train.steps, StepProfile::kWarmup + StepProfile::kSteps);
   const ParallelConfig& p = request.config.parallel;
   require(p.ranks() == ranks,
           "parallel.dp = {}, parallel.cp = {}, parallel.tp = {}: a mesh of {} ranks, and {} is {}; "

@@ -33,6 +33,11 @@ class Planner {
   /// Backward does twice the work of forward, which may be done again.
   double passes() const { return again_ ? 4 : 3; }
   std::vector<LayerCost> layer_costs(std::int64_t micro_rows) const;
+  double products(const LayerCost& layer) const {
+    return passes() * (layer.flops.projections + layer.flops.mlp);
+  }
+  void add_products_and_attention(RunPlan&) const;
+  void add_passes_over_memory(RunPlan&) const;
   void add_compute(RunPlan&) const;
   void add_memory_time(RunPlan&) const;
   void add_tensor_parallel(RunPlan&) const;
@@ -61,25 +66,65 @@ std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
     layer.flops.projections *= share * part_of_rows();
     layer.flops.mlp *= share * part_of_rows();
     layer.flops.attention = exchange.flops;
-    layer.compute_s = passes() * (layer.flops.projections + layer.flops.mlp) / machine_.gemm_flops +
-                      exchange.compute_s;
+    layer.compute_s = products(layer) / machine_.gemm_flops + exchange.compute_s;
     layers.push_back(layer);
   }
   return layers;
 }
 
+void Planner::add_products_and_attention(RunPlan& plan) const {
+  const auto micro_batches = static_cast<double>(plan.micro_batches);
+  double products_of_all = 3 * row_.head * static_cast<double>(plan.micro_rows) * part_of_rows() /
+                           static_cast<double>(p_.tp);
+  for (const LayerCost& layer : plan.layers) {
+    products_of_all += products(layer);
+    const bool full = layer.span == AnySpan(FullSpan{});
+    PartWork& attention = full ? plan.work.full_attention : plan.work.short_attention;
+    attention.flops += layer.exchange.cost.step_flops * micro_batches;
+  }
+  plan.work.gemm.flops = products_of_all * micro_batches;
+}
+
+// In passes over a micro-batch's hidden states (rows x width), inner states (rows x mlp) or logits.
+// A norm reads and writes; its gradient reads two and adds to one. Embeddings read two tables and
+// write; their gradient is read and added to two tables. GELU rides on its product; its gradient
+// reads two and writes one, on a device inside the product's time.
+void Planner::add_passes_over_memory(RunPlan& plan) const {
+  const Recompute policy = parse_recompute(r_.model.recompute);
+  const auto rows = static_cast<double>(plan.micro_rows * layout_.most_rows());
+  const auto number = static_cast<double>(size_of(r_.step.place.activations));
+  const auto tp = static_cast<double>(p_.tp);
+  const auto L = static_cast<double>(plan.layers.size());
+  const double hidden = rows * static_cast<double>(r_.model.width) * number;
+  const double held = p_.sequence_parallel ? hidden / tp : hidden;
+  const double inner = rows * static_cast<double>(r_.model.mlp()) * number / tp;
+  const double logits = rows * static_cast<double>(r_.model.vocab) * number / tp;
+  const double norms = 2 * (2 + 4) + (policy == Recompute::none ? 0 : 2 * 2);
+  const double gelu =
+      (r_.step.place.device == DeviceKind::cpu ? 3 : 0) + (policy == Recompute::selective ? 2 : 0);
+  const double last_norm = 2 + 3, embeddings = 3 + 5;
+  const auto micro_batches = static_cast<double>(plan.micro_batches);
+  const RankMemory& m = plan.memory;
+  plan.work.elementwise.bytes =
+      micro_batches * (L * (norms * held + gelu * inner) + last_norm * held + embeddings * hidden) +
+      static_cast<double>(m.gradients);
+  plan.work.loss.bytes = micro_batches * 2 * logits;
+  // AdamW reads four buffers and writes three.
+  plan.work.optimizer.bytes =
+      7.0 / 2 * static_cast<double>(m.optimizer) + static_cast<double>(m.gradients);
+}
+
 void Planner::add_compute(RunPlan& plan) const {
-  double micro = 3 * row_.head * static_cast<double>(plan.micro_rows) * part_of_rows() /
-                 static_cast<double>(p_.tp) / machine_.gemm_flops;
-  double exposed = 0;
+  const auto micro_batches = static_cast<double>(plan.micro_batches);
+  double attention = 0, exposed = 0;
   std::int64_t bytes = 0;
   for (const LayerCost& layer : plan.layers) {
-    micro += layer.compute_s;
+    attention += layer.exchange.cost.compute_s;
     exposed += layer.exchange.cost.exposed_s;
     bytes += layer.exchange.cost.bytes.total();
   }
-  plan.time.compute = micro * static_cast<double>(plan.micro_batches);
-  plan.time.cp = exposed * static_cast<double>(plan.micro_batches);
+  plan.time.compute = plan.work.gemm.flops / machine_.gemm_flops + attention * micro_batches;
+  plan.time.cp = exposed * micro_batches;
   plan.bytes.cp = bytes * plan.micro_batches;
 }
 
@@ -92,10 +137,7 @@ void Planner::add_memory_time(RunPlan& plan) const {
                                       std::vector<LayerExchange>(plan.layers.size()), r_.step.place)
                               .activations);
   const double moves = 2 * passes() * results * static_cast<double>(plan.micro_batches);
-  // AdamW reads four buffers and writes three; clearing gradients writes one more.
-  const auto& m = plan.memory;
-  const double update =
-      7.0 / 2 * static_cast<double>(m.optimizer) + static_cast<double>(m.gradients);
+  const double update = plan.work.optimizer.bytes + static_cast<double>(plan.memory.gradients);
   plan.time.memory = (moves + update) / machine_.memory_bandwidth;
 }
 
@@ -139,6 +181,8 @@ RunPlan Planner::make() {
     exchanges.push_back({layer.span, layer.exchange.cost.transport});
   }
   plan.memory = rank_memory(r_.model, p_, plan.micro_rows, exchanges, r_.step.place);
+  add_products_and_attention(plan);
+  add_passes_over_memory(plan);
   add_compute(plan);
   add_memory_time(plan);
   add_tensor_parallel(plan);

@@ -42,12 +42,30 @@ struct StepTime {
   double total() const { return compute + memory + cp + tp + dp; }
 };
 
+/// What a part of a step must do at least, on the rank that has most of it.
+struct PartWork {
+  double flops = 0;
+  double bytes = 0;  ///< read or written, each number as often as an operation's contract says
+};
+
+/// Of a step, what is computed again included. Bytes are counted of the parts that pass over memory
+/// once and do little else; of matrix products and attention, operations.
+struct StepWork {
+  PartWork gemm;             ///< matrix products, the head's included
+  PartWork full_attention;   ///< of layers that see everything
+  PartWork short_attention;  ///< of all other layers
+  PartWork elementwise;      ///< norms, GELU's gradient, embeddings, clearing gradients
+  PartWork loss;             ///< softmax and its gradient, in the logits' place
+  PartWork optimizer;        ///< AdamW and the gradients' norm
+};
+
 struct RunPlan {
   std::int64_t micro_rows = 0, micro_batches = 0;
   std::vector<LayerCost> layers;
   RankMemory memory;
   AxisBytes bytes;
   StepTime time;
+  StepWork work;
   double tokens_per_s = 0;
   double model_flops = 0;  ///< of a step on all ranks, as ModelFlops::model
   double mfu = 0;          ///< of those over what all ranks' matrix products could do

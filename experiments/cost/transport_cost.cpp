@@ -100,7 +100,8 @@ TransportCost Site::cost_of(Transport transport, std::int64_t pairs, Transfer fo
   cost.bytes = most_exchange_bytes(transport, plan_, s_.layout, s_.row);
   if (s_.forward_again) cost.bytes.backward += cost.bytes.forward;
   cost.flops = flops(pairs);
-  cost.compute_s = seconds(pairs) * (forwards + kBackwardPerForward);
+  cost.step_flops = cost.flops * (forwards + kBackwardPerForward);
+  cost.compute_s = cost.step_flops / s_.machine.attention_flops;
   cost.transfer_s = forwards * forward.seconds + backward.seconds;
   cost.exposed_s = forwards * forward.exposed + backward.exposed;
   return cost;

@@ -41,7 +41,8 @@ struct TransportCost {
   Transport transport = Transport::local;
   ExchangeBytes bytes;    ///< sent by the rank that sends most, repeated forward included
   double flops = 0;       ///< forward: scores and weighted values
-  double compute_s = 0;   ///< of those, forward and backward
+  double step_flops = 0;  ///< forward and backward, with what is computed again
+  double compute_s = 0;   ///< of those
   double transfer_s = 0;  ///< on the link
   double exposed_s = 0;   ///< what of that no computation of the layer hides
   double seconds() const { return compute_s + exposed_s; }

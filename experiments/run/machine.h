@@ -24,7 +24,9 @@ class Machine {
         libraries_(device.is_cuda() ? std::make_unique<cuda::Libraries>(device, libraries)
                                     : nullptr),
         scratch_("scratch", device),
-        tracer_(trace ? std::make_unique<Tracer>(rank) : nullptr) {}
+        tracer_(trace ? std::make_unique<Tracer>(rank) : nullptr) {
+    if (tracer_ && device.is_cuda()) tracer_->follow(device, stream_);
+  }
 
   Exec exec() {
     return Exec{.device = device_,

@@ -13,6 +13,7 @@
 #include "experiments/run/model_file.h"
 #include "experiments/run/run_plan.h"
 #include "experiments/run/run_report.h"
+#include "experiments/run/step_profile.h"
 #include "kernels/peak.h"
 
 namespace mixspan {
@@ -55,9 +56,10 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh, Dev
     : run_dir_(r.run_dir),
       signals_(signals),
       mesh_(mesh),
-      machine_(r.threads, !r.config.log.trace.empty(), mesh.world().rank(), device,
+      machine_(r.threads, r.profile || !r.config.log.trace.empty(), mesh.world().rank(), device,
                library_options(r.config, r.run_dir)),
       measure_peak_(r.measure_peak),
+      profiling_(r.profile),
       data_(r.open_data ? r.open_data()
                         : open_training(r.config.data, r.config.model.context,
                                         static_cast<std::uint64_t>(r.config.train.seed))),
@@ -185,6 +187,9 @@ ExitCode Run::train_and_finish() {
     step_ = report.step;
     ++window_steps_;
     last_loss_.data<double>()[0] = report.loss;
+    if (profiling_ && traffic_.steps() == StepProfile::kWarmup + StepProfile::kSteps) {
+      write_profile();
+    }
     if (due(config_.log.every_steps, step_) || step_ == config_.train.steps) log_step(report);
     if (due(config_.eval.every_steps, step_)) evaluate_now(step_);
     if (dir_) dir_->heartbeat(step_);
@@ -195,6 +200,7 @@ ExitCode Run::train_and_finish() {
       const std::string why = reason == kOutOfTime ? "train.max_time is up" : signal_name(reason);
       say(fmt::format("stopped at step {} of {} ({}), saved; the same command goes on", step_,
                       config_.train.steps, why));
+      if (profiling_) write_profile();
       write_trace();
       if (dir_) dir_->set_state(RunState::interrupted, why);
       return kStopped;
@@ -297,9 +303,29 @@ void Run::save(std::int64_t step) {
   dir_->set_state(RunState::running);
 }
 
+// Of the steps since the run was started last; an early end leaves fewer.
+void Run::write_profile() {
+  profiling_ = false;
+  Tracer& tracer = *exec().tracer;
+  if (traffic_.steps() <= StepProfile::kWarmup) {
+    return say(fmt::format("no profile: no step after the {} that warm up", StepProfile::kWarmup));
+  }
+  tracer.record(false);
+  mesh_.world().barrier({"profile"});  // so that all ranks measure at once, as they train
+  const MachinePeaks peaks =
+      measure_peak_ ? measure_peaks(machine_.exec(precision_of(config_))) : MachinePeaks{};
+  if (dir_) {
+    const StepProfile profile = profile_of(tracer, trainer_.plan(), traffic_.last_bytes(), peaks,
+                                           describe_device(exec().device));
+    dir_->write("profile.json", to_json(profile));
+    for (const std::string& line : to_lines(profile)) say(line);
+  }
+  tracer.record(!config_.log.trace.empty());
+}
+
 // Of the first rank where the config says, of the others beside it.
 void Run::write_trace() const {
-  if (machine_.tracer() == nullptr) return;
+  if (config_.log.trace.empty()) return;
   std::filesystem::path file = run_dir_ / config_.log.trace;
   if (const int rank = mesh_.world().rank(); rank > 0) {
     file.replace_filename(
@@ -309,6 +335,7 @@ void Run::write_trace() const {
 }
 
 void Run::finish(std::int64_t step) {
+  if (profiling_) write_profile();
   if (evaluated_step_ != step) evaluate_now(step);
   save(step);
   write_trace();
@@ -322,7 +349,7 @@ void Run::finish(std::int64_t step) {
                          machine_.scratch().high_water_bytes(),
                          layers_,
                          traffic,
-                         machine_.tracer()
+                         !config_.log.trace.empty()
                              ? machine_.tracer()->totals(
                                    "step", static_cast<std::size_t>(config_.log.trace_warmup_steps))
                              : std::vector<Tracer::Total>{}};

@@ -52,6 +52,7 @@ class Run {
   void evaluate_now(std::int64_t step);
   void save(std::int64_t step);
   void write_trace() const;
+  void write_profile();
   void finish(std::int64_t step);
 
   Clock::time_point begin_ = Clock::now();
@@ -60,6 +61,7 @@ class Run {
   const Mesh& mesh_;
   Machine machine_;
   const bool measure_peak_;
+  bool profiling_;
   std::unique_ptr<SampleSource> data_;
   RunConfig config_;
   std::unique_ptr<EvaluationSource> eval_data_;

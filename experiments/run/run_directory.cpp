@@ -157,9 +157,13 @@ void RunDirectory::log(std::string_view line) {
   log_.write(fmt::format("{} {}\n", time_text(), line));
 }
 
-void RunDirectory::write_result(std::string_view json) {
+void RunDirectory::write(std::string_view name, std::string_view text) {
   check_lease();
-  replace_file(path_ / "result.json", json);
+  replace_file(path_ / name, text);
+}
+
+void RunDirectory::write_result(std::string_view json) {
+  write("result.json", json);
   set_state(RunState::done);
 }
 

@@ -54,6 +54,8 @@ class RunDirectory {
   void heartbeat(std::int64_t step);
   /// Appends to log.txt and flushes; adds the time in front and the line end.
   void log(std::string_view line);
+  /// Checks the lease, then replaces a file of the folder in one step.
+  void write(std::string_view name, std::string_view text);
   /// Checks the lease, writes result.json, then state done. The last thing a run does.
   void write_result(std::string_view json);
 

@@ -22,6 +22,7 @@ struct TrainRequest {
   int threads = 0;                ///< of all thread ranks together; 0: one for each processor
   int thread_ranks = 1;           ///< ranks to run as threads of this process
   bool measure_peak = true;       ///< else no utilisation is reported
+  bool profile = false;           ///< of the first steps, see StepProfile
   std::int64_t memory_bytes = 0;  ///< of the machine; 0: what it has. See require_memory()
   /// Opens what each rank trains on; empty: what config.data says.
   std::function<std::unique_ptr<SampleSource>()> open_data = {};

@@ -84,13 +84,16 @@ Trainer::Trainer(const Exec& ex, const RunConfig& config, const SampleSource& da
 }
 
 StepReport Trainer::step(std::int64_t step) {
-  const TraceRange range(exec_.tracer, "step");
+  const TraceRange range(exec_.tracer, "step", TimedBy::host);
   const std::int64_t first = step * config_.batch_rows() + mesh_.dp().rank() * rows_;
   const Batch batch = [&] {
     const TraceRange part(exec_.tracer, "data");
     return data_.rows(first, rows_);
   }();
-  const LocalBatch local(exec_, staging_, batch, config_.model, mesh_.cp(), layout_);
+  const LocalBatch local = [&] {
+    const TraceRange part(exec_.tracer, "data");
+    return LocalBatch(exec_, staging_, batch, config_.model, mesh_.cp(), layout_);
+  }();
   // Counted before cp splits the sequences, and over all of the step, so that a target weighs the
   // same wherever it is.
   const double num_targets =
@@ -112,7 +115,10 @@ StepReport Trainer::step(std::int64_t step) {
       model_.params().round_copies(exec_);
     }
   }
-  return {step + 1, config_.batch_rows() * config_.model.context, loss, norm, lr, flops(batch)};
+  const StepReport report{step + 1,    config_.batch_rows() * config_.model.context, loss, norm, lr,
+                          flops(batch)};
+  if (exec_.tracer != nullptr) exec_.tracer->collect();
+  return report;
 }
 
 // Returns this rank's share of the mean loss. The last micro-batch sends the gradients of each

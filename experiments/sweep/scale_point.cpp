@@ -11,13 +11,14 @@
 #include "core/error.h"
 #include "core/statistics.h"
 #include "experiments/run/metrics_reader.h"
+#include "experiments/run/step_parts.h"
 #include "experiments/sweep/context_keys.h"
 
 namespace mixspan {
 
 namespace {
 
-// The names are those of the ranges that kernels and communicators trace.
+// What is not one of these is the rest: ranges that hold them are among the names.
 StepParts parts_of(const nlohmann::json& time) {
   StepParts parts;
   parts.rest = time.at("step").get<double>();
@@ -27,14 +28,21 @@ StepParts parts_of(const nlohmann::json& time) {
   };
   for (const auto& [name, value] : time.items()) {
     const auto seconds = value.get<double>();
-    if (name == "matmul") {
-      take(parts.matmul, seconds);
-    } else if (name == "attention full") {
-      take(parts.full_attention, seconds);
-    } else if (name.starts_with("attention ")) {
-      take(parts.short_attention, seconds);
-    } else if (name.starts_with("wait ")) {
-      take(parts.communication, seconds);
+    switch (part_of(name)) {
+      case Part::gemm:
+        take(parts.matmul, seconds);
+        break;
+      case Part::full_attention:
+        take(parts.full_attention, seconds);
+        break;
+      case Part::short_attention:
+        take(parts.short_attention, seconds);
+        break;
+      case Part::communication:
+        take(parts.communication, seconds);
+        break;
+      default:
+        break;
     }
   }
   return parts;

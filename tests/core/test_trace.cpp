@@ -102,6 +102,43 @@ TEST(Trace, SumsWhatLiesInsideTheRangesAskedFor) {
   EXPECT_TRUE(tracer.totals("evaluate").empty());
 }
 
+TEST(Trace, GivesEachRangeItsOwnTimeAndTheWayToIt) {
+  Tracer tracer;
+  const auto zero = Tracer::Clock::now();
+  const auto at = [&](int s) { return zero + std::chrono::seconds(s); };
+  tracer.add("a", at(0), at(1));  // before the step
+  tracer.add("c", at(12), at(13)), tracer.add("b", at(11), at(14));
+  tracer.add("b", at(14), at(15)), tracer.add_beside("transfer", at(12), at(19));
+  tracer.add("a", at(10), at(16)), tracer.add("c", at(16), at(18));
+  std::thread([&] { tracer.add("elsewhere", at(11), at(17)); }).join();
+  tracer.add("step", at(10), at(20));
+  tracer.add("a", at(20), at(21));  // after it
+  std::map<std::string, double> own;
+  tracer.visit("step", 0, [&](std::span<const std::string_view> path, double seconds) {
+    std::string way;
+    for (const std::string_view name : path) way += "/" + std::string(name);
+    own[way] += seconds;
+  });
+  const std::map<std::string, double> want{{"/step", 2},       {"/step/a", 2}, {"/step/a/b", 3},
+                                           {"/step/a/b/c", 1}, {"/step/c", 2}, {"/elsewhere", 6}};
+  EXPECT_EQ(own, want);
+  tracer.visit("step", 1, [](auto, double) { ADD_FAILURE() << "the step was to be left out"; });
+}
+
+TEST(Trace, RecordsNothingWhileItIsOff) {
+  Tracer tracer;
+  {
+    const TraceRange open_before(&tracer, "begun");
+    tracer.record(false);
+    const TraceRange not_seen(&tracer, "not seen");
+    tracer.add("not seen", Tracer::Clock::now(), Tracer::Clock::now());
+    tracer.record(true);
+  }
+  const std::vector<json> found = ranges(json::parse(tracer.json()));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].at("name"), "begun");
+}
+
 TEST(Trace, TakesEventsFromManyThreadsWhileItIsRead) {
   constexpr int kThreads = 4, kEach = 2000;
   Tracer tracer(0, kThreads * kEach - 100);

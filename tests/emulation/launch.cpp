@@ -16,6 +16,7 @@
 #include "tests/emulation/cuda_api.h"
 #include "tests/emulation/device_heap.h"
 #include "tests/emulation/emulation.h"
+#include "tests/emulation/profiler_ranges.h"
 #include "tests/emulation/static_shared.h"
 
 namespace mixspan::emulation {
@@ -210,6 +211,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
   if (const cudaError_t status = check_config(config, kernel); status != cudaSuccess) return status;
   check(config.numAttrs == 0, "clusters of blocks are not emulated");
   check(!in_kernel(), "a kernel cannot launch a kernel");
+  if (work_listener()) work_listener()(function_name(kernel).c_str());
   const DeviceHeap::Open open;
   Engine& e = engine();
   gridDim = config.gridDim;

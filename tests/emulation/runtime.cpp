@@ -10,6 +10,7 @@
 #include "tests/emulation/device_heap.h"
 #include "tests/emulation/emulation.h"
 #include "tests/emulation/pinned.h"
+#include "tests/emulation/profiler_ranges.h"
 
 namespace emulation = mixspan::emulation;
 using emulation::DeviceHeap;
@@ -157,6 +158,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   if (!in_bounds(to, bytes) || !in_bounds(from, bytes)) return result(cudaErrorInvalidValue);
+  if (emulation::work_listener()) emulation::work_listener()("a copy");
   const DeviceHeap::Open open;
   PinnedMemory& pinned = PinnedMemory::instance();
   const bool from_pinned = pinned.contains(from);
@@ -185,6 +187,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
   if (!DeviceHeap::instance().contains(to, bytes)) return result(cudaErrorInvalidValue);
+  if (emulation::work_listener()) emulation::work_listener()("a filling");
   const DeviceHeap::Open open;
   std::memset(to, value, bytes);
   return cudaSuccess;
