@@ -41,7 +41,13 @@ void Arena::reserve_host() {
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p != MAP_FAILED) break;
   }
-  check(p != MAP_FAILED, "arena '{}': could not reserve {} bytes of address space", name_, wanted);
+  if (p == MAP_FAILED) {
+    fail_memory(
+        "arena '{}': could not reserve {} bytes of address space, nor a part of it: its limit "
+        "(ulimit -v) is too "
+        "low",
+        name_, wanted);
+  }
   ::madvise(p, capacity_, MADV_HUGEPAGE);  // a wish: without huge pages only speed is lost
   chunks_.push_back({static_cast<std::byte*>(p), capacity_, {}});
 }
@@ -56,35 +62,47 @@ std::size_t Arena::taken_bytes() const {
   return bytes;
 }
 
-std::string Arena::largest_labels() const {
+// All of them: what is to be mended may be a small one that is there many times.
+std::string Arena::labels_in_use() const {
   std::vector<std::size_t> order(labels_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return label_bytes_[a] > label_bytes_[b]; });
   std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 8); ++i) {
-    if (label_bytes_[order[i]] == 0) break;
-    text +=
-        fmt::format("{}{} {}", i ? ", " : "; largest: ", labels_[order[i]], label_bytes_[order[i]]);
+  for (const std::size_t id : order) {
+    if (label_bytes_[id] == 0) break;
+    text += fmt::format("{}{} {}", text.empty() ? ": " : ", ", labels_[id], label_bytes_[id]);
   }
   return text;
+}
+
+// As large as usual, or where the device no longer has that, as large as must be.
+Arena::Chunk Arena::take_chunk(std::size_t bytes, std::size_t usual) const {
+  std::size_t wanted = std::max(bytes, usual);
+  DeviceBuffer buffer;
+  try {
+    buffer = DeviceBuffer(device_, wanted, "a chunk");
+  } catch (const OutOfMemory&) {
+    if (wanted == bytes) throw;
+    wanted = bytes;
+    buffer = DeviceBuffer(device_, wanted, "a chunk");
+  }
+  auto* base = static_cast<std::byte*>(buffer.data());
+  return {base, wanted, std::move(buffer)};
 }
 
 void Arena::add_chunk(std::size_t bytes, std::string_view label) {
   const std::string what =
       fmt::format("arena '{}': {} bytes for '{}' do not fit; {} of {} bytes are in use{}", name_,
-                  bytes, label, used_, capacity_, largest_labels());
+                  bytes, label, used_, capacity_, labels_in_use());
   const std::size_t left = capacity_ - taken_bytes();
-  check(device_.is_cuda() && bytes <= left, "{}", what);
+  if (!device_.is_cuda() || bytes > left) fail_memory("{}", what);
   // Small devices get small chunks: what is left at the end of each is lost.
   const std::size_t usual = std::min(kLargestChunk, memory_of(device_).total_bytes / 64);
-  const std::size_t wanted = std::min(std::max(bytes, round_up(usual, alignment_)), left);
   try {
-    DeviceBuffer buffer(device_, wanted, "a chunk");
-    auto* base = static_cast<std::byte*>(buffer.data());
-    chunks_.push_back({base, wanted, std::move(buffer)});
-  } catch (const Error& e) {
-    fail("{} ({})", what, e.what());
+    chunks_.push_back(take_chunk(bytes, std::min(round_up(usual, alignment_), left)));
+  } catch (const OutOfMemory& e) {
+    fail_memory("{} ({})", what, e.what());
   }
 }
 

@@ -21,7 +21,8 @@ class Arena {
  public:
   static constexpr std::size_t kHostCapacity = std::size_t{1} << 38;
 
-  /// Reserves `capacity_bytes` of address space. `name` appears in errors and reports.
+  /// Reserves `capacity_bytes` of address space, less where less may be had; throws OutOfMemory
+  /// below 1 GiB. `name` appears in errors and reports.
   explicit Arena(std::string name, std::size_t capacity_bytes = kHostCapacity);
   /// On the device; `capacity_bytes` bounds what it takes there, without it the device does. On a
   /// CPU the same as above.
@@ -31,8 +32,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   /// Memory for a contiguous tensor, 64-byte aligned, on a device 256-byte. NOT zeroed: a reader
-  /// must have written it. Throws Error with the label, the bytes in use and the largest labels
-  /// when there is no more.
+  /// must have written it. When there is no more throws OutOfMemory with the label, the bytes in
+  /// use, what each label holds, largest first, and on a device what that has.
   View allocate(std::string_view label, Shape shape, DType dtype = DType::f32);
 
   /// Everything allocated during a Scope's life is released when it ends. Scopes nest.
@@ -85,7 +86,8 @@ class Arena {
   void reserve_host();
   Place place_for(std::size_t bytes, std::string_view label);
   void add_chunk(std::size_t bytes, std::string_view label);
-  std::string largest_labels() const;
+  std::string labels_in_use() const;
+  Chunk take_chunk(std::size_t bytes, std::size_t usual) const;
   void release(std::size_t mark);
   int label_id(std::string_view label);
 

@@ -26,7 +26,10 @@ int device_count();
 /// One line for a person: why device_count() is 0 (no CUDA in this build, no driver, a driver that
 /// is too old, no device). Empty when it is not 0.
 std::string why_no_device();
-/// Refuses (InputError) a device that is not there or that this build has no code for.
+/// The same of one device, which may also be one that this build has no code for. Empty where it
+/// can be used.
+std::string why_not(Device device);
+/// Refuses (InputError) a device that cannot be used.
 void require_device(Device device);
 
 struct DeviceInfo {
@@ -47,8 +50,8 @@ DeviceMemory memory_of(Device device);
 /// calls it once. Does nothing for a CPU.
 void use_device(Device device);
 
-/// Memory of a device, 256-byte aligned, not initialised. Throws Error that names `what`, the bytes
-/// wanted, and what is free of how much.
+/// Memory of a device, 256-byte aligned, not initialised. Throws OutOfMemory that names `what`, the
+/// bytes wanted, and what is free of how much.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;

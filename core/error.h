@@ -23,10 +23,23 @@ class InputError : public Error {
   using Error::Error;
 };
 
+/// Memory was wanted that is not there. The message, one line, says how much for what, and what
+/// there is.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Throws Error: for broken contracts between functions and for failures of the machine.
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// Throws OutOfMemory.
+template <class... Args>
+[[noreturn]] void fail_memory(fmt::format_string<Args...> format, Args&&... args) {
+  throw OutOfMemory(fmt::format(format, std::forward<Args>(args)...));
 }
 
 /// Throws InputError: for what a person can mend by giving other input.

@@ -123,8 +123,10 @@ Tensor::Tensor(Shape shape, DType dtype, Device device)
   }
   const std::size_t padded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
   host_.reset(std::aligned_alloc(kAlignment, padded));
-  check(host_ != nullptr, "could not allocate {} bytes for a tensor of shape {}", bytes,
-        shape.str());
+  if (host_ == nullptr) {
+    fail_memory("a tensor of shape {}: {} bytes were wanted, more than the system gives",
+                shape.str(), bytes);
+  }
   data_ = host_.get();
   std::memset(data_, 0, padded);
 }

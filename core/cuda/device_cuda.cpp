@@ -62,27 +62,35 @@ std::string why_no_device() {
   cudaRuntimeGetVersion(&runtime);
   if (driver == 0) return "no NVIDIA driver is installed on this machine";
   if (status == cudaErrorInsufficientDriver) {
-    return fmt::format("the NVIDIA driver knows CUDA {} at most, this build needs {}",
-                       version_text(driver), version_text(runtime));
+    return fmt::format(
+        "the NVIDIA driver knows CUDA {} at most, this build needs {}: wanted a newer driver, or a "
+        "build with an older CUDA",
+        version_text(driver), version_text(runtime));
   }
   if (status == cudaSuccess || status == cudaErrorNoDevice) {
     return "the NVIDIA driver shows no device (is CUDA_VISIBLE_DEVICES set?)";
   }
-  return fmt::format("CUDA says {}: {}", cudaGetErrorName(status), cudaGetErrorString(status));
+  const char* why = cuda::misfit(status);
+  return fmt::format("CUDA says {}: {}", cudaGetErrorName(status),
+                     why != nullptr ? why : cudaGetErrorString(status));
+}
+
+std::string why_not(Device device) {
+  if (!device.is_cuda()) return "";
+  const int count = device_count();
+  if (count == 0) return why_no_device();
+  if (device.index < 0 || device.index >= count) {
+    return fmt::format("there are cuda:0 to cuda:{}", count - 1);
+  }
+  const DeviceInfo info = describe(device);
+  if (has_code_for(info.major, info.minor)) return "";
+  return fmt::format("this build has code for compute capability 8.x and 9.0; {} ({}) has {}.{}",
+                     device.str(), info.name, info.major, info.minor);
 }
 
 void require_device(Device device) {
-  if (!device.is_cuda()) return;
-  const int count = device_count();
-  require(count > 0, "device: {} cannot be used: {}. device=cpu works.", device.str(),
-          why_no_device());
-  require(device.index >= 0 && device.index < count,
-          "device: wanted one of cuda:0 to cuda:{}, got {}", count - 1, device.str());
-  const DeviceInfo info = describe(device);
-  require(has_code_for(info.major, info.minor),
-          "device: this build has code for compute capability 8.x and 9.0; {} ({}) has {}.{}. "
-          "device=cpu works.",
-          device.str(), info.name, info.major, info.minor);
+  const std::string why = why_not(device);
+  require(why.empty(), "device: {} cannot be used: {}. device=cpu works.", device.str(), why);
 }
 
 DeviceInfo describe(Device device) {
@@ -117,8 +125,8 @@ DeviceBuffer::DeviceBuffer(Device device, std::size_t bytes, std::string_view wh
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     const DeviceMemory m = memory_of(device);
-    fail("{}: {} bytes on {} were wanted; {} of {} bytes are free", what, bytes, device.str(),
-         m.free_bytes, m.total_bytes);
+    fail_memory("{}: {} bytes on {} were wanted; {} of {} bytes are free", what, bytes,
+                device.str(), m.free_bytes, m.total_bytes);
   }
   cuda::check(status);
   memory_ = std::unique_ptr<void, Free>(p, Free{device});
@@ -136,7 +144,7 @@ PinnedBuffer::PinnedBuffer(std::size_t bytes, std::string_view what) {
   const cudaError_t status = cudaMallocHost(&p, bytes > 0 ? bytes : 1);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    fail("{}: {} bytes of pinned host memory were refused", what, bytes);
+    fail_memory("{}: {} bytes of pinned host memory were refused", what, bytes);
   }
   cuda::check(status);
   memory_.reset(p);

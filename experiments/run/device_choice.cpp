@@ -9,28 +9,14 @@ namespace {
 
 constexpr Device kFirstGpu{DeviceKind::cuda, 0};
 
-bool can_use(Device device) {
-  try {
-    require_device(device);
-    return true;
-  } catch (const InputError&) {
-    return false;  // auto: a device that this build has no code for is as good as none
-  }
-}
-
 }  // namespace
 
 Device chosen_device(std::string_view wish, std::string_view key) {
   if (wish == "cpu") return {};
-  if (wish == "auto") return device_count() > 0 && can_use(kFirstGpu) ? kFirstGpu : Device{};
+  const std::string why = why_not(kFirstGpu);
+  if (wish == "auto") return why.empty() ? kFirstGpu : Device{};
   require(wish == "cuda", "{} = \"{}\": wanted auto, cpu or cuda", key, wish);
-  require(device_count() > 0, "{} = \"cuda\": {}; wanted \"cpu\" or \"auto\"", key,
-          why_no_device());
-  try {
-    require_device(kFirstGpu);
-  } catch (const InputError& e) {
-    refuse("{} = \"cuda\": {}; wanted \"cpu\" or \"auto\"", key, e.what());
-  }
+  require(why.empty(), "{} = \"cuda\": {}; wanted \"cpu\" or \"auto\"", key, why);
   return kFirstGpu;
 }
 
@@ -47,6 +33,11 @@ int ranks_that_share(Device device, const HostRanks& ranks) {
   if (!device.is_cuda()) return ranks.count;
   const int devices = device_count(), before = ranks.mine % devices;  // that have one rank more
   return (ranks.count - before + devices - 1) / devices;
+}
+
+std::string passed_over(std::string_view wish) {
+  if (wish != "auto" || device_count() == 0) return "";
+  return why_not(kFirstGpu);
 }
 
 AttentionKernel attention_kernel_of(const RunConfig& c) {

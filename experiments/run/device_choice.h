@@ -25,6 +25,9 @@ Device device_of_rank(const RunConfig& config, Communicator& world);
 /// How many ranks of this host use the same device, or the CPU, as this one does.
 int ranks_that_share(Device device, const HostRanks& ranks);
 
+/// Why "auto" passes over a GPU that is there; empty where it does not, and for other wishes.
+std::string passed_over(std::string_view wish);
+
 /// What Exec::attention is to be.
 AttentionKernel attention_kernel_of(const RunConfig& config);
 

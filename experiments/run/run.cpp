@@ -10,6 +10,7 @@
 #include "experiments/run/checkpoint_folder.h"
 #include "experiments/run/device_choice.h"
 #include "experiments/run/evaluate.h"
+#include "experiments/run/memory_advice.h"
 #include "experiments/run/model_file.h"
 #include "experiments/run/run_plan.h"
 #include "experiments/run/run_report.h"
@@ -58,6 +59,7 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh, Dev
       mesh_(mesh),
       machine_(r.threads, r.profile || !r.config.log.trace.empty(), mesh.world().rank(), device,
                library_options(r.config, r.run_dir)),
+      note_(r.note),
       measure_peak_(r.measure_peak),
       profiling_(r.profile),
       data_(r.open_data ? r.open_data()
@@ -107,6 +109,7 @@ void Run::say(const std::string& line) {
 void Run::describe() {
   say(fmt::format("mixspan {}, run {}", kBuildName, run_dir_.string()));
   say(fmt::format("device: {}, {}", describe_device(exec().device), config_.train.precision));
+  if (!note_.empty()) say(fmt::format("device: the GPU is not used: {}", note_));
   for (const std::string& line : describe_run(config_, trainer_, *data_, eval_data_.get()))
     say(line);
   say(fmt::format(
@@ -152,7 +155,7 @@ ExitCode Run::go() {
     return kFinished;
   }
   try {
-    return train_and_finish();
+    return with_memory_advice(config_, [&] { return train_and_finish(); });
   } catch (const LeaseLost&) {
     throw;  // the files belong to somebody else now
   } catch (const std::exception& e) {

@@ -60,6 +60,7 @@ class Run {
   const StopSignal& signals_;
   const Mesh& mesh_;
   Machine machine_;
+  const std::string note_;
   const bool measure_peak_;
   bool profiling_;
   std::unique_ptr<SampleSource> data_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "experiments/run/device_choice.h"
+#include "experiments/run/memory_advice.h"
 #include "experiments/run/run.h"
 #include "experiments/run/stop_signal.h"
 #include "parallel/mesh.h"
@@ -18,10 +19,12 @@ ExitCode run_on(const TrainRequest& request, const StopSignal& signals,
   TrainRequest resolved = request;
   const Device device = device_of_rank(request.config, *world);
   resolved.config.device = device.is_cuda() ? "cuda" : "cpu";
+  if (world->size() == 1) resolved.note = passed_over(request.config.device);
   validate(resolved.config);
   require_kernels(resolved.config, device);
   const Mesh mesh(std::move(world), request.config.parallel.shape());
-  return Run(resolved, signals, mesh, device).go();
+  return with_memory_advice(resolved.config,
+                            [&] { return Run(resolved, signals, mesh, device).go(); });
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct TrainRequest {
   bool measure_peak = true;       ///< else no utilisation is reported
   bool profile = false;           ///< of the first steps, see StepProfile
   std::int64_t memory_bytes = 0;  ///< of the machine; 0: what it has. See require_memory()
+  std::string note = {};          ///< train() sets it: a line about the device for the log
   /// Opens what each rank trains on; empty: what config.data says.
   std::function<std::unique_ptr<SampleSource>()> open_data = {};
 };

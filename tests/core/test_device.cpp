@@ -75,7 +75,7 @@ TEST(HostArena, SaysWhatItHoldsWhenItIsFull) {
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(),
                  "arena 'a step': 524288 bytes for 'more' do not fit; 786432 of 1048576 bytes are "
-                 "in use; largest: logits 524288, hidden 262144");
+                 "in use: logits 524288, hidden 262144");
   }
 }
 

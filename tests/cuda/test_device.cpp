@@ -146,7 +146,7 @@ TEST_F(DeviceCore, AnArenaThatIsFullSaysOfWhat) {
   const std::string message = message_of([&] { arena.allocate("more", {1 << 19}, DType::u8); });
   EXPECT_EQ(message,
             "arena 'the step': 524288 bytes for 'more' do not fit; 786432 of 1048576 bytes are in "
-            "use; largest: logits 524288, hidden 262144");
+            "use: logits 524288, hidden 262144");
   Arena unbounded("the step", device(), std::size_t{1} << 50);
   const auto all = static_cast<std::int64_t>(memory_of(device()).total_bytes);
   const std::string beyond = message_of([&] { unbounded.allocate("all", {2 * all}, DType::u8); });

@@ -26,6 +26,9 @@ struct Settings {
   std::uint64_t fastest_product = 0;
   /// No product has an algorithm where a matrix does not lie at multiples of 16 bytes.
   bool aligned_products_only = false;
+  int driver_version = 13000;    ///< as CUDA counts: 13.0; 0: there is no driver
+  int driver_problem = 0;        ///< the cudaError_t that looking for devices ends with
+  bool has_kernel_image = true;  ///< whether kernels were compiled for this device
 };
 /// Of this process; tests change it between launches.
 Settings& settings();

@@ -208,6 +208,7 @@ void check_device_range(const void* pointer, std::size_t bytes, const char* what
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
                    const std::function<void()>& body) {
+  if (!settings().has_kernel_image) return cudaErrorNoKernelImageForDevice;
   if (const cudaError_t status = check_config(config, kernel); status != cudaSuccess) return status;
   check(config.numAttrs == 0, "clusters of blocks are not emulated");
   check(!in_kernel(), "a kernel cannot launch a kernel");

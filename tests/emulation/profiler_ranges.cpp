@@ -5,13 +5,11 @@
 namespace mixspan::emulation {
 
 namespace {
-std::vector<std::string>& open_ranges() {
-  thread_local std::vector<std::string> names;
-  return names;
-}
+// Of the namespace: thread_local variables of functions are taken for __shared__ ones.
+thread_local std::vector<std::string> open_ranges;
 }  // namespace
 
-const std::vector<std::string>& profiler_ranges() { return open_ranges(); }
+const std::vector<std::string>& profiler_ranges() { return open_ranges; }
 
 std::function<void(const char*)>& work_listener() {
   static std::function<void(const char*)> listener;
@@ -21,13 +19,13 @@ std::function<void(const char*)>& work_listener() {
 }  // namespace mixspan::emulation
 
 int nvtxRangePushA(const char* name) {
-  auto& names = mixspan::emulation::open_ranges();
+  auto& names = mixspan::emulation::open_ranges;
   names.emplace_back(name);
   return static_cast<int>(names.size()) - 1;
 }
 
 int nvtxRangePop() {
-  auto& names = mixspan::emulation::open_ranges();
+  auto& names = mixspan::emulation::open_ranges;
   if (names.empty()) return -1;
   names.pop_back();
   return static_cast<int>(names.size());

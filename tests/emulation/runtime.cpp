@@ -31,6 +31,8 @@ struct CUstream_st {
 
 namespace {
 
+constexpr int kRuntimeVersion = 13000;  // CUDA 13.0
+
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -70,6 +72,12 @@ const char* cudaGetErrorName(cudaError_t status) {
       return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
+    case cudaErrorDevicesUnavailable:
+      return "cudaErrorDevicesUnavailable";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorSystemDriverMismatch:
+      return "cudaErrorSystemDriverMismatch";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady:
@@ -82,6 +90,11 @@ cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); 
 cudaError_t cudaPeekAtLastError() { return last_error; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  if (settings().driver_problem != 0) {
+    return result(static_cast<cudaError_t>(settings().driver_problem));
+  }
+  if (settings().driver_version < kRuntimeVersion) return result(cudaErrorInsufficientDriver);
   *count = settings().devices;
   return settings().devices > 0 ? cudaSuccess : result(cudaErrorNoDevice);
 }
@@ -121,11 +134,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = settings().driver_version;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = 13000;
+  *version = kRuntimeVersion;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {

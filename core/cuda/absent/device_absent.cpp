@@ -13,6 +13,7 @@ constexpr std::string_view kWhy = "this build has no CUDA (it was configured wit
 
 int device_count() { return 0; }
 std::string why_no_device() { return std::string(kWhy); }
+std::string why_not(Device device) { return device.is_cuda() ? std::string(kWhy) : ""; }
 void require_device(Device device) {
   require(!device.is_cuda(), "device: {} cannot be used: {}. device=cpu works.", device.str(),
           kWhy);
