@@ -7,11 +7,8 @@ namespace mixspan {
 
 namespace {
 
-// What lies between the two matrices is read by products and by GELU alone: where products round
-// to bf16, no more than that is kept of it.
-DType inner_dtype(const Exec& ex) {
-  return ex.precision == Precision::bf16 && !ex.oracle ? DType::bf16 : DType::f32;
-}
+// Oracles have all views of one type.
+DType inner_dtype(const Exec& ex) { return ex.oracle ? DType::f32 : mlp_inner_dtype(ex.precision); }
 
 }  // namespace
 

@@ -10,6 +10,12 @@
 
 namespace mixspan {
 
+/// What lies between the two matrices is read by products and by GELU alone: where products round
+/// to bf16, no more than that is kept of it, on a CPU too.
+inline DType mlp_inner_dtype(Precision precision) {
+  return precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 class Mlp {
  public:
   /// Declares PREFIX.fc.weight (F, C), PREFIX.fc.bias, PREFIX.proj.weight (C, F), PREFIX.proj.bias.

@@ -11,33 +11,40 @@ namespace {
 
 constexpr std::int64_t kFloat = 4;
 
+std::int64_t bytes_of(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
 std::int64_t divided_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 
-/// Sizes, in floats, of what the layers of a rank make; they are named as in layers/.
+/// Bytes of what the layers of a rank make; they are named as in layers/.
 struct Sizes {
   std::int64_t rows;    ///< of a micro-batch inside the tp regions
   std::int64_t held;    ///< of those, outside
+  std::int64_t number;  ///< bytes of a number of the activations
   std::int64_t hidden;  ///< (held, C)
   std::int64_t all;     ///< (rows, C), as gathered for a region
   std::int64_t inner;   ///< (rows, F / tp)
   std::int64_t heads;   ///< (rows, C / tp): queries, keys, values or attention's output
   std::int64_t lse;     ///< (rows, N / tp)
+  std::int64_t norm;    ///< (held) twice: mean and rstd
   bool gathers;         ///< regions gather rows and reduce partial sums
   Recompute policy;
+  DeviceKind device;
 
   Sizes(const ModelConfig& m, const ParallelConfig& p, std::int64_t micro_rows,
-        const SequenceLayout& layout)
+        const SequenceLayout& layout, const StepPlace& place)
       : rows(micro_rows * layout.most_rows()),
         held(p.sequence_parallel ? divided_up(rows, p.tp) : rows),
-        hidden(held * m.width),
-        all(rows * m.width),
-        inner(rows * m.mlp() / p.tp),
-        heads(rows * m.width / p.tp),
-        lse(rows * m.heads / p.tp),
+        number(bytes_of(place.activations)),
+        hidden(held * m.width * number),
+        all(rows * m.width * number),
+        inner(rows * m.mlp() / p.tp * bytes_of(place.inner)),
+        heads(rows * m.width / p.tp * number),
+        lse(rows * m.heads / p.tp * kFloat),
+        norm(2 * held * kFloat),
         gathers(p.sequence_parallel && p.tp > 1),
-        policy(parse_recompute(m.recompute)) {}
+        policy(parse_recompute(m.recompute)),
+        device(place.device) {}
 
-  std::int64_t dear() const { return hidden + 4 * held + 4 * heads + lse + inner; }
+  std::int64_t dear() const { return hidden + 2 * norm + 4 * heads + lse + inner; }
   std::int64_t cheap() const { return 2 * hidden + inner; }  // both norms' outputs, GELU's
   std::int64_t kept() const {
     return policy == Recompute::full ? 0 : dear() + (policy == Recompute::none ? cheap() : 0);
@@ -45,15 +52,14 @@ struct Sizes {
   std::int64_t region() const { return gathers ? 3 * all : 0; }  // dy, x again, partial dx
   /// Of a layer's backward, with all that it rebuilds.
   std::int64_t backward() const {
-    const bool selective = policy == Recompute::selective;
-    const std::int64_t norm = selective ? hidden + 2 * held : 0;  // its output again
     const std::int64_t again = policy == Recompute::full ? dear() + cheap() + hidden : 0;
-    return again + hidden + norm + std::max(inner, 4 * heads) + region();
+    const std::int64_t its_norm = policy == Recompute::selective ? hidden + norm : 0;
+    return again + hidden + its_norm + std::max(inner, 4 * heads) + region();
   }
-  /// Of the head: normed, its gradient, losses, mean and rstd, and a chunk of logits.
-  std::int64_t head(std::int64_t vocab, DeviceKind device) const {
-    return 2 * hidden + (gathers ? 2 * all : 0) + rows + 2 * held +
-           logits_rows(rows, vocab, device) * logits_stride(vocab, device);
+  /// Of the head: normed, its gradient, mean and rstd, and a chunk of logits.
+  std::int64_t head(std::int64_t vocab) const {
+    return 2 * hidden + (gathers ? 2 * all : 0) + norm +
+           logits_rows(rows, vocab, device) * logits_stride(vocab, device) * number;
   }
 };
 
@@ -102,20 +108,18 @@ std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::int64_t micro_rows,
                        const std::vector<LayerExchange>& layers, StepPlace place) {
   const SequenceLayout layout(parse_layout(p.layout), model.context, static_cast<int>(p.cp));
-  const Sizes sizes(model, p, micro_rows, layout);
+  const Sizes sizes(model, p, micro_rows, layout, place);
   const auto L = static_cast<std::int64_t>(layers.size());
-  const auto number = static_cast<std::int64_t>(size_of(place.activations));
   RankMemory m;
   m.weights = m.gradients = held_parameters(model, p.tp) * kFloat;
   m.optimizer = 2 * m.weights;
   if (p.zero) m.optimizer = divided_up(m.optimizer, p.dp * p.cp);
-  if (place.activations != DType::f32) m.weights += m.weights / kFloat * number;
+  if (place.activations != DType::f32) m.weights += m.weights / kFloat * sizes.number;
   // The hidden states before, between and behind the layers; the gradient takes the last one's
   // place.
-  m.activations = (L * sizes.kept() + (L + 1) * sizes.hidden) * number;
-  m.scratch =
-      std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp), place.device)) * number;
-  const std::int64_t row = micro_rows * model.width / p.tp * number;
+  m.activations = L * sizes.kept() + (L + 1) * sizes.hidden;
+  m.scratch = std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp)));
+  const std::int64_t row = micro_rows * model.width / p.tp * sizes.number;
   std::int64_t at_a_time = 0;
   for (const LayerExchange& layer : layers) {
     const Foreign foreign = foreign_rows(layer, layout);

@@ -34,6 +34,7 @@ struct ParallelConfig {
 struct StepPlace {
   DeviceKind device = DeviceKind::cpu;
   DType activations = DType::f32;  ///< bf16: kernels read a copy of the weights in it, too
+  DType inner = DType::f32;        ///< see mlp_inner_dtype()
   friend bool operator==(const StepPlace&, const StepPlace&) = default;
 };
 

@@ -97,7 +97,8 @@ void Planner::add_passes_over_memory(RunPlan& plan) const {
   const auto L = static_cast<double>(plan.layers.size());
   const double hidden = rows * static_cast<double>(r_.model.width) * number;
   const double held = p_.sequence_parallel ? hidden / tp : hidden;
-  const double inner = rows * static_cast<double>(r_.model.mlp()) * number / tp;
+  const double inner = rows * static_cast<double>(r_.model.mlp()) / tp *
+                       static_cast<double>(size_of(r_.step.place.inner));
   const double logits = rows * static_cast<double>(r_.model.vocab) * number / tp;
   const double norms = 2 * (2 + 4) + (policy == Recompute::none ? 0 : 2 * 2);
   const double gelu =

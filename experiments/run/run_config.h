@@ -13,6 +13,7 @@
 #include "core/exec.h"
 #include "data/loader.h"
 #include "experiments/cost/parallel_config.h"
+#include "layers/mlp.h"
 #include "layers/model_config.h"
 
 namespace mixspan {
@@ -77,10 +78,11 @@ struct RunConfig {
 
   std::int64_t batch_rows() const { return train.batch_tokens / model.context; }
   StepShape step_shape() const {
-    const bool gpu = device == "cuda", bf16 = gpu && train.precision == "bf16";
+    const bool gpu = device == "cuda", bf16 = train.precision == "bf16";
     return {batch_rows(),
             train.micro_rows,
-            {gpu ? DeviceKind::cuda : DeviceKind::cpu, bf16 ? DType::bf16 : DType::f32}};
+            {gpu ? DeviceKind::cuda : DeviceKind::cpu, gpu && bf16 ? DType::bf16 : DType::f32,
+             mlp_inner_dtype(bf16 ? Precision::bf16 : Precision::fp32)}};
   }
   /// Warm-up steps: what optimizer.warmup_steps says, or a tenth of the steps, at most 200.
   std::int64_t warmup() const {
