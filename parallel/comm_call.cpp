@@ -32,13 +32,6 @@ std::string Group::name(int of) const {
                          : fmt::format("rank {} of {} ({} in the world)", of, axis, in_world);
 }
 
-DeviceQueue* Group::use_queue() {
-  DeviceMessages* device = endpoint->device();
-  if (device == nullptr) return nullptr;
-  if (queue == nullptr) queue = std::make_unique<DeviceQueue>(device->place());
-  return queue.get();
-}
-
 GroupCall::GroupCall(std::shared_ptr<Group> group, Operation operation, const Call& call,
                      DeviceQueue* queue)
     : group_(std::move(group)),
@@ -66,7 +59,9 @@ void GroupCall::send(int to, ConstView data) {
     Endpoint& endpoint = *group_->endpoint;
     const int peer = group_->members[static_cast<std::size_t>(to)];
     const std::span memory(static_cast<const std::byte*>(data.raw()), data.size_bytes());
-    if (queue_ != nullptr) return endpoint.device()->send(*queue_, peer, channel, envelope, memory);
+    if (queue_ != nullptr) {
+      return endpoint.device()->send(*queue_, {to, peer}, channel, envelope, memory);
+    }
     return endpoint.link().send(peer, channel, envelope, memory);
   });
   envelope_.bytes += bytes;
@@ -80,7 +75,7 @@ void GroupCall::receive(int from, View data) {
     const int peer = group_->members[static_cast<std::size_t>(from)];
     const std::span memory(static_cast<std::byte*>(data.raw()), data.size_bytes());
     if (queue_ != nullptr) {
-      return endpoint.device()->receive(*queue_, peer, channel, envelope, memory);
+      return endpoint.device()->receive(*queue_, {from, peer}, channel, envelope, memory);
     }
     return endpoint.link().receive(peer, channel, envelope, memory);
   });
@@ -123,7 +118,21 @@ void GroupCall::then_send(std::function<void()> second_step) {
   turn_ = group_->two_step_calls++;
 }
 
+// Work whose order with that of other calls must be the same on all ranks, so that it is given when
+// the call is made. That messages have arrived is then known of their envelopes alone.
+void GroupCall::launch() {
+  queue_->launch();
+  if (then_) {
+    second_ = turn_ >= 0;
+    std::exchange(then_, nullptr)();
+    if (second_) ++group_->second_steps;
+    queue_->launch();
+  }
+  done_ = queue_->mark();
+}
+
 void GroupCall::posted() {
+  if (queue_ != nullptr && queue_->nccl() != nullptr) launch();
   number_ = group_->endpoint->history().begin(group_->axis, envelope_, begin_);
   ++count().calls;
   group_->endpoint->advance_all();  // some links move messages only when asked
@@ -180,7 +189,7 @@ void GroupCall::advance() {
 
 void GroupCall::complete() {
   complete_ = true;
-  if (queue_ != nullptr) done_ = queue_->mark();
+  if (queue_ != nullptr && queue_->nccl() == nullptr) done_ = queue_->mark();
   group_->endpoint->history().finish(number_, envelope_.bytes, end_);
   if (group_->tracer != nullptr) group_->tracer->add_beside(traced_name(""), begin_, end_);
 }

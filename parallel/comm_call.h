@@ -31,7 +31,7 @@ struct Group {
   int rank = 0;              ///< of this one among them
   std::string axis;
   std::uint32_t channel = 0;
-  std::unique_ptr<DeviceQueue> queue;  ///< where the rank's tensors are on a device; see use_queue
+  std::unique_ptr<DeviceQueue> queue;  ///< of calls on device memory; made with the first
 
   std::int64_t calls = 0;
   std::int64_t two_step_calls = 0, second_steps = 0;  ///< made; begun
@@ -39,8 +39,6 @@ struct Group {
   std::vector<std::optional<Envelope>> heard;  ///< the last message of each
   Tracer* tracer = nullptr;
 
-  /// The queue of calls on device memory.
-  DeviceQueue* use_queue();
   int size() const { return static_cast<int>(members.size()); }
   std::string name(int of) const;  ///< "rank 1 of cp (3 in the world)"
 };
@@ -64,7 +62,8 @@ class GroupCall final : public Pending::Work {
   void sum(DType dtype, const PiecesOfRanks& pieces, std::int64_t n) const;
   /// Runs once all messages so far are there.
   void then(std::function<void()> finish);
-  /// The same, for a `second_step` with messages of its own.
+  /// The same, for a `second_step` with messages of its own. NCCL, whose messages are in the order
+  /// of a stream, gets it at posted() already.
   void then_send(std::function<void()> second_step);
   /// Everything has been posted.
   void posted();
@@ -86,6 +85,7 @@ class GroupCall final : public Pending::Work {
   bool poll(Message& message);
   void check_envelope(const Message& message);
   bool messages_done();
+  void launch();
   void complete();
   [[noreturn]] void fail_missing();
   std::string traced_name(std::string_view prefix) const;

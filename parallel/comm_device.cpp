@@ -199,18 +199,30 @@ void PinnedPool::give_back(PinnedBuffer buffer, OwnedEvent event) {
   free_.push_back({std::move(buffer), std::move(event)});
 }
 
-std::unique_ptr<Transfer> DeviceMessages::send(DeviceQueue& queue, int to, std::uint32_t channel,
+std::unique_ptr<Transfer> DeviceMessages::send(DeviceQueue& queue, Peer to, std::uint32_t channel,
                                                const Envelope& envelope,
                                                std::span<const std::byte> data) {
-  if (direct()) return std::make_unique<DirectSend>(link_, queue, to, channel, envelope, data);
-  return std::make_unique<StagedSend>(*this, queue, to, channel, envelope, data);
+  if (NcclGroup* const nccl = queue.nccl()) {
+    nccl->send(to.in_group, data);
+    return link_.send(to.in_world, channel, envelope, {});
+  }
+  if (direct()) {
+    return std::make_unique<DirectSend>(link_, queue, to.in_world, channel, envelope, data);
+  }
+  return std::make_unique<StagedSend>(*this, queue, to.in_world, channel, envelope, data);
 }
 
-std::unique_ptr<Transfer> DeviceMessages::receive(DeviceQueue& queue, int from,
+std::unique_ptr<Transfer> DeviceMessages::receive(DeviceQueue& queue, Peer from,
                                                   std::uint32_t channel, Envelope& envelope,
                                                   std::span<std::byte> data) {
-  if (direct()) return std::make_unique<DirectReceive>(link_, queue, from, channel, envelope, data);
-  return std::make_unique<StagedReceive>(*this, queue, from, channel, envelope, data);
+  if (NcclGroup* const nccl = queue.nccl()) {
+    nccl->receive(from.in_group, data);
+    return link_.receive(from.in_world, channel, envelope, {});
+  }
+  if (direct()) {
+    return std::make_unique<DirectReceive>(link_, queue, from.in_world, channel, envelope, data);
+  }
+  return std::make_unique<StagedReceive>(*this, queue, from.in_world, channel, envelope, data);
 }
 
 // One after the other, as far as they have come: a channel keeps the order of its messages.
@@ -219,6 +231,12 @@ void DeviceMessages::start_copied() {
     StagedSend& next = *copying_.front();
     copying_.pop_front();
     next.start();
+  }
+}
+
+void DeviceMessages::end_nccl() {
+  for (const std::weak_ptr<NcclGroup>& one : nccl_) {
+    if (const std::shared_ptr<NcclGroup> nccl = one.lock()) nccl->abort();
   }
 }
 

@@ -34,6 +34,7 @@ void Endpoint::advance_all() {
 
 void Endpoint::check_usable() {
   if (const std::optional<std::string> reason = link_->aborted()) {
+    if (device_) device_->end_nccl();
     throw CommunicationError(report(*reason));
   }
   if (!dropped_.empty()) {
@@ -48,6 +49,7 @@ void Endpoint::mark_dropped(const std::string& call) {
 
 void Endpoint::fail(const std::string& reason) {
   link_->abort(reason);
+  if (device_) device_->end_nccl();
   throw CommunicationError(report(reason));
 }
 

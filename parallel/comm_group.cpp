@@ -59,13 +59,35 @@ std::unique_ptr<GroupCall> GroupCommunicator::begin(Operation operation, const C
   return std::make_unique<GroupCall>(group_, operation, call, queue());
 }
 
-// Null for calls on host memory.
-DeviceQueue* GroupCommunicator::queue() { return on_host_ ? nullptr : group_->use_queue(); }
+// Null for calls on host memory. The first call on a device's is where NCCL's ranks meet.
+DeviceQueue* GroupCommunicator::queue() {
+  DeviceMessages* const device = group_->endpoint->device();
+  if (on_host_ || device == nullptr) return nullptr;
+  if (group_->queue != nullptr) return group_->queue.get();
+  auto queue = std::make_unique<DeviceQueue>(device->place());
+  if (device->place().transport == DeviceTransport::nccl && size() > 1) {
+    const NcclFunctions& nccl = *device->place().nccl;
+    NcclId id{};
+    if (rank() == 0) nccl.check(nccl.GetUniqueId(&id));
+    host()
+        .broadcast({"NCCL id"}, View(&id, DType::u8, {static_cast<std::int64_t>(sizeof id)}), 0)
+        .wait();
+    const auto ranks = std::make_shared<NcclGroup>(nccl, id, rank(), size());
+    queue->use_nccl(ranks);
+    device->add(ranks);
+  }
+  group_->queue = std::move(queue);
+  return group_->queue.get();
+}
 
 Communicator& GroupCommunicator::host() {
   if (on_host_) return *this;
   if (host_ == nullptr) host_ = std::make_unique<GroupCommunicator>(group_, /*on_host=*/true);
   return *host_;
+}
+
+bool GroupCommunicator::one_process() const {
+  return group_->endpoint->link().handovers() != nullptr;
 }
 
 void GroupCommunicator::use_device(const DevicePlace& place) {
@@ -263,6 +285,7 @@ std::vector<Traffic> GroupCommunicator::traffic() const {
 void GroupCommunicator::abort(std::string_view reason) {
   Endpoint& endpoint = *group_->endpoint;
   endpoint.link().abort(fmt::format("rank {} failed: {}", endpoint.link().rank(), reason));
+  if (endpoint.device() != nullptr) endpoint.device()->end_nccl();
 }
 
 std::unique_ptr<Communicator> make_world_communicator(std::unique_ptr<Link> link,

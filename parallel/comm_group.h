@@ -38,6 +38,7 @@ class GroupCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int color, const std::string& axis) override;
 
   void use_device(const DevicePlace& place) override;
+  bool one_process() const override;
   Communicator& host() override;
 
   std::vector<Traffic> traffic() const override;

@@ -42,11 +42,18 @@ class [[nodiscard]] Pending {
   std::unique_ptr<Work> work_;  // one that goes without wait() leaves its results undefined
 };
 
+struct NcclFunctions;
+
+/// How messages get from one device to another. automatic: from memory to memory where the ranks
+/// are threads of one process, else through pinned host memory.
+enum class DeviceTransport { automatic, through_host, nccl };
+
 /// Where a rank's tensors lie when that is a device, and the stream that computes with them.
 struct DevicePlace {
   Device device;
   Stream compute;
-  bool through_host = false;  ///< threads pass their messages as processes do; for tests
+  DeviceTransport transport = DeviceTransport::automatic;
+  const NcclFunctions* nccl = nullptr;  ///< for DeviceTransport::nccl; must outlive the world
 };
 
 /// What a communicator has sent, by operation, purpose and layer.
@@ -114,6 +121,8 @@ class Communicator {
   /// stream gets after wait(), which waits on the host only until the other ranks have posted. A
   /// rank says so once, before its first call on tensors; all ranks do. On a CPU it does nothing.
   virtual void use_device(const DevicePlace& place) = 0;
+  /// Whether all ranks of the world are threads of this process.
+  virtual bool one_process() const = 0;
   /// The same group for views in host memory.
   virtual Communicator& host() = 0;
 

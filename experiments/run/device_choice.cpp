@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "kernels/cuda/attention_choice.h"
+#include "parallel/nccl.h"
 
 namespace mixspan {
 
@@ -38,6 +39,23 @@ int ranks_that_share(Device device, const HostRanks& ranks) {
 std::string passed_over(std::string_view wish) {
   if (wish != "auto" || device_count() == 0) return "";
   return why_not(kFirstGpu);
+}
+
+DeviceMessagesChoice choose_device_messages(Device device, Communicator& world) {
+  if (world.one_process()) return {DeviceTransport::automatic, "from device to device"};
+  const auto on_any_rank = [&](bool here) {
+    return world.all_reduce_max({"device messages"}, here ? 1 : 0) > 0;
+  };
+  const std::string missing = why_no_nccl();
+  if (on_any_rank(ranks_that_share(device, host_ranks(world)) > 1)) {
+    return {DeviceTransport::through_host, "through the host, as ranks share devices"};
+  }
+  if (on_any_rank(!missing.empty())) {
+    return {
+        DeviceTransport::through_host,
+        "through the host, as a rank has " + (missing.empty() ? std::string("no NCCL") : missing)};
+  }
+  return {DeviceTransport::nccl, "by NCCL"};
 }
 
 AttentionKernel attention_kernel_of(const RunConfig& c) {

@@ -28,6 +28,15 @@ int ranks_that_share(Device device, const HostRanks& ranks);
 /// Why "auto" passes over a GPU that is there; empty where it does not, and for other wishes.
 std::string passed_over(std::string_view wish);
 
+/// How messages between the ranks' devices travel, and why, for a person.
+struct DeviceMessagesChoice {
+  DeviceTransport transport = DeviceTransport::automatic;
+  std::string text;
+};
+/// The same on all ranks, each of which is on `device`. Between processes NCCL, where every rank
+/// has it and a device of its own, which NCCL wants; else through the host. A collective call.
+DeviceMessagesChoice choose_device_messages(Device device, Communicator& world);
+
 /// What Exec::attention is to be.
 AttentionKernel attention_kernel_of(const RunConfig& config);
 

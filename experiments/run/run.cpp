@@ -60,6 +60,7 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh, Dev
       machine_(r.threads, r.profile || !r.config.log.trace.empty(), mesh.world().rank(), device,
                library_options(r.config, r.run_dir)),
       note_(r.note),
+      device_messages_(join_devices()),
       measure_peak_(r.measure_peak),
       profiling_(r.profile),
       data_(r.open_data ? r.open_data()
@@ -83,6 +84,15 @@ Exec Run::exec() {
   Exec ex = machine_.exec(precision_of(config_));
   ex.attention = attention_kernel_of(config_);
   return ex;
+}
+
+std::string Run::join_devices() {
+  const Exec ex = machine_.exec();
+  if (!ex.device.is_cuda() || mesh_.world().size() == 1) return "";
+  const DeviceMessagesChoice choice = choose_device_messages(ex.device, mesh_.world());
+  if (choice.transport == DeviceTransport::nccl) nccl_ = open_nccl();
+  mesh_.world().use_device({ex.device, ex.stream, choice.transport, nccl_ ? &*nccl_ : nullptr});
+  return choice.text;
 }
 
 // On a device what was taken there: parameters, moments, and both arenas at their fullest.
@@ -110,6 +120,9 @@ void Run::describe() {
   say(fmt::format("mixspan {}, run {}", kBuildName, run_dir_.string()));
   say(fmt::format("device: {}, {}", describe_device(exec().device), config_.train.precision));
   if (!note_.empty()) say(fmt::format("device: the GPU is not used: {}", note_));
+  if (!device_messages_.empty()) {
+    say(fmt::format("messages between the ranks' devices: {}", device_messages_));
+  }
   for (const std::string& line : describe_run(config_, trainer_, *data_, eval_data_.get()))
     say(line);
   say(fmt::format(
@@ -159,6 +172,8 @@ ExitCode Run::go() {
   } catch (const LeaseLost&) {
     throw;  // the files belong to somebody else now
   } catch (const std::exception& e) {
+    // Freeing device memory waits for what runs there, and that for the other ranks.
+    if (nccl_) mesh_.world().abort(e.what());
     if (dir_) {
       dir_->log(fmt::format("failed: {}", e.what()));
       const std::string_view message = e.what();  // how a rank failed, then what it did last

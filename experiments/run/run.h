@@ -21,6 +21,7 @@
 #include "experiments/run/train.h"
 #include "experiments/run/trainer.h"
 #include "parallel/mesh.h"
+#include "parallel/nccl.h"
 
 namespace mixspan {
 
@@ -36,6 +37,7 @@ class Run {
   using Clock = std::chrono::steady_clock;
 
   ExitCode train_and_finish();
+  std::string join_devices();
   std::string initial_weights();
   std::filesystem::path checkpoints() const { return run_dir_ / "checkpoints"; }
   void resume();
@@ -61,6 +63,8 @@ class Run {
   const Mesh& mesh_;
   Machine machine_;
   const std::string note_;
+  std::optional<NcclFunctions> nccl_;
+  std::string device_messages_;  // how they travel
   const bool measure_peak_;
   bool profiling_;
   std::unique_ptr<SampleSource> data_;

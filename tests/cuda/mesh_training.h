@@ -8,6 +8,7 @@
 
 #include "experiments/run/machine.h"
 #include "parallel/thread_ranks.h"
+#include "tests/cuda/fake_nccl.h"
 #include "tests/cuda/training.h"
 
 namespace mixspan::test {
@@ -15,7 +16,7 @@ namespace mixspan::test {
 struct DeviceMesh {
   MeshShape shape = {};
   Rows rows = Rows::as_they_are;
-  bool through_host = false;  ///< messages travel as between processes
+  DeviceTransport transport = DeviceTransport::automatic;
 };
 
 /// What a mesh is compared by: clipping is off, so that adam_m after one step is (1 - beta1) times
@@ -39,11 +40,12 @@ inline void on_every_rank(Device device, const DeviceMesh& mesh, RunConfig confi
   if (mesh.rows != Rows::as_they_are) {
     data = std::make_unique<ChangedRows>(std::move(data), mesh.rows);
   }
+  const NcclFunctions nccl = fake_nccl();
   run_thread_ranks(mesh.shape.size(), {.timeout_seconds = 300},
                    [&](std::unique_ptr<Communicator> world) {
                      Machine machine(1, false, world->rank(), device);
                      const Exec ex = machine.exec();
-                     world->use_device({ex.device, ex.stream, mesh.through_host});
+                     world->use_device({ex.device, ex.stream, mesh.transport, &nccl});
                      const Mesh ranks(std::move(world), mesh.shape);
                      Trainer trainer(ex, config, *data, ranks);
                      body(trainer);

@@ -1,5 +1,6 @@
 // Collectives between ranks whose tensors are on a device against the same calls on host memory,
-// bit for bit: from device to device, and through pinned memory as between processes.
+// bit for bit: from device to device, through pinned memory as between processes, and by NCCL's
+// functions, for which fake_nccl.h stands.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -7,6 +8,7 @@
 #include "parallel/shares.h"
 #include "parallel/thread_ranks.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/fake_nccl.h"
 #include "tests/support/close.h"
 #include "tests/support/fixture.h"
 
@@ -61,23 +63,28 @@ std::vector<Range> uneven_parts(int ranks) {
   return parts;
 }
 
+constexpr DeviceTransport kTransports[] = {DeviceTransport::automatic,
+                                           DeviceTransport::through_host, DeviceTransport::nccl};
+
 class CommunicatorOnDevice : public DeviceTest {
  protected:
-  void on_ranks(int ranks, bool through_host, const std::function<void(const Rank&)>& body) const {
+  void on_ranks(int ranks, DeviceTransport transport,
+                const std::function<void(const Rank&)>& body) const {
+    const NcclFunctions nccl = fake_nccl();
     run_thread_ranks(ranks, {.timeout_seconds = 60}, [&](std::unique_ptr<Communicator> world) {
       use_device(device());
       const OwnedStream stream(device());
-      world->use_device({device(), stream, through_host});
+      world->use_device({device(), stream, transport, &nccl});
       body({*world, device(), stream});
       synchronise(stream);
       world->barrier({"end"});  // what others still read lives until here
     });
   }
   void on_all(const std::function<void(const Rank&)>& body) const {
-    for (const bool through_host : {false, true}) {
+    for (const DeviceTransport transport : kTransports) {
       for (const int ranks : {1, 2, 3, 4}) {
-        SCOPED_TRACE(fmt::format("{} ranks{}", ranks, through_host ? " through the host" : ""));
-        on_ranks(ranks, through_host, body);
+        SCOPED_TRACE(fmt::format("{} ranks, transport {}", ranks, static_cast<int>(transport)));
+        on_ranks(ranks, transport, body);
       }
     }
   }
@@ -194,10 +201,11 @@ TEST_F(CommunicatorOnDevice, CallsAreInTheOrderOfTheStreamAndWaitedForInAnyOrder
 }
 
 TEST_F(CommunicatorOnDevice, WhatIsWrongIsNamedAndEndsAllRanks) {
-  for (const bool through_host : {false, true}) {
+  for (const DeviceTransport transport : kTransports) {
+    SCOPED_TRACE(static_cast<int>(transport));
     const auto failure = [&](const std::function<void(const Rank&)>& body) -> std::string {
       try {
-        on_ranks(2, through_host, body);
+        on_ranks(2, transport, body);
       } catch (const std::exception& e) {
         return e.what();
       }
@@ -230,7 +238,7 @@ TEST_F(CommunicatorOnDevice, WhatIsWrongIsNamedAndEndsAllRanks) {
 }
 
 TEST_F(CommunicatorOnDevice, CountsWhatTheHostsCount) {
-  on_ranks(3, false, [](const Rank& rank) {
+  on_ranks(3, DeviceTransport::automatic, [](const Rank& rank) {
     const auto bytes = [&](Communicator& world, View x) {
       world.reset_traffic();
       world.all_reduce_sum({"gradients", 2}, x).wait();
@@ -242,7 +250,7 @@ TEST_F(CommunicatorOnDevice, CountsWhatTheHostsCount) {
 }
 
 TEST_F(CommunicatorOnDevice, ARankStaysOnItsDevice) {
-  on_ranks(1, false, [&](const Rank& rank) {
+  on_ranks(1, DeviceTransport::automatic, [&](const Rank& rank) {
     const OwnedStream another(device());
     EXPECT_NO_THROW(rank.world.use_device({device(), rank.stream}));
     EXPECT_THROW(rank.world.use_device({device(), another}), Error);

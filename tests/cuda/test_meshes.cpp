@@ -11,8 +11,8 @@ class MeshesOnDevice : public DeviceTest {
  protected:
   // Loss, norm and every gradient of the first step.
   void expect_one_ranks_step(const DeviceMesh& mesh, const RunConfig& config) {
-    SCOPED_TRACE(fmt::format("{} {} {}{}{}", mesh.shape.str(), config.parallel.layout,
-                             config.parallel.transport, mesh.through_host ? " through host" : "",
+    SCOPED_TRACE(fmt::format("{} {} {} messages {}{}", mesh.shape.str(), config.parallel.layout,
+                             config.parallel.transport, static_cast<int>(mesh.transport),
                              config.parallel.sequence_parallel ? " sp" : ""));
     const DeviceMeshResult want = run_on_mesh(device(), {{}, mesh.rows}, mesh_run({}, config), 1);
     const DeviceMeshResult got = run_on_mesh(device(), mesh, mesh_run(mesh, config), 1);
@@ -40,7 +40,7 @@ TEST_F(MeshesOnDevice, DataParallelAndShardedMoments) {
 TEST_F(MeshesOnDevice, WithoutShardedMomentsThroughTheHostSlow) {
   RunConfig c = small_run();
   c.parallel.zero = false;
-  expect_one_ranks_step({.shape = {2, 1, 1}, .through_host = true}, c);
+  expect_one_ranks_step({.shape = {2, 1, 1}, .transport = DeviceTransport::through_host}, c);
 }
 
 TEST_F(MeshesOnDevice, EveryTransportSlow) {
@@ -49,7 +49,8 @@ TEST_F(MeshesOnDevice, EveryTransportSlow) {
       expect_one_ranks_step({.shape = {1, 2, 1}, .rows = Rows::of_documents},
                             moved_by(transport, layout));
     }
-    expect_one_ranks_step({.shape = {1, 2, 1}, .through_host = true}, moved_by(transport));
+    expect_one_ranks_step({.shape = {1, 2, 1}, .transport = DeviceTransport::through_host},
+                          moved_by(transport));
   }
 }
 
@@ -58,7 +59,9 @@ TEST_F(MeshesOnDevice, TensorParallelWithAndWithoutSequenceParallelSlow) {
     RunConfig c = small_run();
     c.parallel.sequence_parallel = sequence_parallel;
     expect_one_ranks_step({.shape = {1, 1, 2}}, c);
-    expect_one_ranks_step({.shape = {1, 1, 2}, .rows = Rows::of_documents, .through_host = true},
+    expect_one_ranks_step({.shape = {1, 1, 2},
+                           .rows = Rows::of_documents,
+                           .transport = DeviceTransport::through_host},
                           c);
   }
 }
@@ -73,10 +76,16 @@ TEST_F(MeshesOnDevice, FourRanksSlow) {
   expect_one_ranks_step({.shape = {1, 4, 1}}, c);
 }
 
+TEST_F(MeshesOnDevice, ByNcclsFunctionsSlow) {
+  for (const MeshShape& shape : {MeshShape{2, 1, 1}, {1, 2, 1}, {1, 2, 2}}) {
+    expect_one_ranks_step({.shape = shape, .transport = DeviceTransport::nccl}, small_run());
+  }
+}
+
 TEST_F(MeshesOnDevice, RepeatGivesTheSameBitsHoweverMessagesTravelSlow) {
   const DeviceMesh mesh{.shape = {1, 2, 2}, .rows = Rows::of_documents};
   DeviceMesh staged = mesh;
-  staged.through_host = true;
+  staged.transport = DeviceTransport::through_host;
   const RunConfig c = mesh_run(mesh);
   const DeviceMeshResult a = run_on_mesh(device(), mesh, c, 2),
                          b = run_on_mesh(device(), mesh, c, 2),
