@@ -2,14 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <string>
-#include <vector>
 
 #include "experiments/run/machine.h"
 #include "parallel/thread_ranks.h"
 #include "tests/cuda/fake_nccl.h"
 #include "tests/cuda/training.h"
+#include "tests/experiments/mesh_result.h"
 
 namespace mixspan::test {
 
@@ -52,25 +50,11 @@ inline void on_every_rank(Device device, const DeviceMesh& mesh, RunConfig confi
                    });
 }
 
-struct DeviceMeshResult {
-  std::vector<double> losses, grad_norms;  // of each step
-  std::map<std::string, Tensor> state;     // whole tensors, by the names of a checkpoint
-};
-
-inline DeviceMeshResult run_on_mesh(Device device, const DeviceMesh& mesh, const RunConfig& config,
-                                    std::int64_t steps) {
-  DeviceMeshResult result;  // only the first rank writes it
-  on_every_rank(device, mesh, config, [&](Trainer& trainer) {
-    for (std::int64_t s = 0; s < steps; ++s) {
-      const StepReport report = trainer.step(s);
-      if (!trainer.mesh().is_first()) continue;
-      result.losses.push_back(report.loss);
-      result.grad_norms.push_back(report.grad_norm);
-    }
-    trainer.collect_state([&](const std::string& name, const ConstView& whole) {
-      result.state.emplace(name, copy_of(whole));
-    });
-  });
+inline MeshResult run_on_mesh(Device device, const DeviceMesh& mesh, const RunConfig& config,
+                              std::int64_t steps) {
+  MeshResult result;
+  on_every_rank(device, mesh, config,
+                [&](Trainer& trainer) { train_into(result, trainer, steps); });
   return result;
 }
 

@@ -14,8 +14,8 @@ class MeshesOnDevice : public DeviceTest {
     SCOPED_TRACE(fmt::format("{} {} {} messages {}{}", mesh.shape.str(), config.parallel.layout,
                              config.parallel.transport, static_cast<int>(mesh.transport),
                              config.parallel.sequence_parallel ? " sp" : ""));
-    const DeviceMeshResult want = run_on_mesh(device(), {{}, mesh.rows}, mesh_run({}, config), 1);
-    const DeviceMeshResult got = run_on_mesh(device(), mesh, mesh_run(mesh, config), 1);
+    const MeshResult want = run_on_mesh(device(), {{}, mesh.rows}, mesh_run({}, config), 1);
+    const MeshResult got = run_on_mesh(device(), mesh, mesh_run(mesh, config), 1);
     EXPECT_NEAR(got.losses.at(0), want.losses.at(0), kSame * want.losses[0]);
     EXPECT_NEAR(got.grad_norms.at(0), want.grad_norms.at(0), kSame * want.grad_norms[0]);
     ASSERT_EQ(got.state.size(), want.state.size());
@@ -87,9 +87,8 @@ TEST_F(MeshesOnDevice, RepeatGivesTheSameBitsHoweverMessagesTravelSlow) {
   DeviceMesh staged = mesh;
   staged.transport = DeviceTransport::through_host;
   const RunConfig c = mesh_run(mesh);
-  const DeviceMeshResult a = run_on_mesh(device(), mesh, c, 2),
-                         b = run_on_mesh(device(), mesh, c, 2),
-                         other = run_on_mesh(device(), staged, c, 2);
+  const MeshResult a = run_on_mesh(device(), mesh, c, 2), b = run_on_mesh(device(), mesh, c, 2),
+                   other = run_on_mesh(device(), staged, c, 2);
   EXPECT_EQ(a.losses, b.losses);
   EXPECT_EQ(a.losses, other.losses);
   for (const auto& [name, tensor] : a.state) {
@@ -106,9 +105,9 @@ TEST_F(MeshesOnDevice, StepsInBf16FollowOneRanksSlow) {
     const DeviceMesh mesh{.shape = shape};
     return run_on_mesh(device(), mesh, mesh_run(mesh, c), 4);
   };
-  const DeviceMeshResult want = run({});
+  const MeshResult want = run({});
   for (const MeshShape& shape : {MeshShape{1, 2, 1}, {1, 1, 2}, {2, 1, 1}}) {
-    const DeviceMeshResult got = run(shape);
+    const MeshResult got = run(shape);
     for (std::size_t s = 0; s < want.losses.size(); ++s) {
       EXPECT_NEAR(got.losses.at(s), want.losses[s], 0.01 * want.losses[s]) << shape.str();
     }

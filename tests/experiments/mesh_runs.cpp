@@ -85,18 +85,8 @@ void on_every_rank(const RunConfig& config, bool packed,
 }
 
 MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps) {
-  MeshResult result;  // only the first rank writes it
-  on_every_rank(config, packed, [&](Trainer& trainer) {
-    for (std::int64_t s = 0; s < steps; ++s) {
-      const StepReport report = trainer.step(s);
-      if (!trainer.mesh().is_first()) continue;
-      result.losses.push_back(report.loss);
-      result.grad_norms.push_back(report.grad_norm);
-    }
-    trainer.collect_state([&](const std::string& name, const ConstView& whole) {
-      result.state.emplace(name, copy_of(whole));
-    });
-  });
+  MeshResult result;
+  on_every_rank(config, packed, [&](Trainer& trainer) { train_into(result, trainer, steps); });
   return result;
 }
 

@@ -3,13 +3,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <string>
-#include <vector>
 
 #include "experiments/run/run_config.h"
 #include "experiments/run/trainer.h"
 #include "parallel/mesh.h"
+#include "tests/experiments/mesh_result.h"
 
 namespace mixspan::test {
 
@@ -21,11 +19,6 @@ RunConfig mesh_config(MeshShape mesh = {}, std::int64_t heads = 8, std::int64_t 
 /// random tokens; with `packed` they are documents of uneven lengths that do not see each other.
 /// Some targets are ignored either way.
 void on_every_rank(const RunConfig& config, bool packed, const std::function<void(Trainer&)>& body);
-
-struct MeshResult {
-  std::vector<double> losses, grad_norms;  // of each step
-  std::map<std::string, Tensor> state;     // whole tensors, by the names of a checkpoint
-};
 
 /// Trains for `steps` on config.parallel's mesh.
 MeshResult run_on_mesh(const RunConfig& config, bool packed, std::int64_t steps);
