@@ -52,8 +52,17 @@ ok "an array of four runs on two nodes each"
 grep -qh "on n\[.*2 ranks" calm-1.log && ok "with ranks on two nodes" || bad "ranks on two nodes"
 expect "the array is complete" within 60 in_state "$calm" COMPLETED
 
-cancelled=$(submit cancelled n13,n14)
+# A rank of its first step dies before the run begins, as in MPI_Init.
+cat >first-dies <<'SH'
+#!/bin/bash
+mkdir died 2>/dev/null && kill -SEGV $$
+exec ./mixspan "$@"
+SH
+chmod +x first-dies
+cancelled=$(MIXSPAN=./first-dies submit cancelled n13,n14)
 hold runs/cancelled || bad "cancelled: under way"
+expect "a step that dies before its run begins: once more" logged cancelled "before the run began; once more"
+expect "in the same job" test "$(field "$cancelled" Restarts)" == 0
 scancel "$cancelled"
 expect "scancel: it saves" within 60 says runs/cancelled '"interrupted"'
 expect "scancel: it stays cancelled" within 60 in_state "$cancelled" CANCELLED
