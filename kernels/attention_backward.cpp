@@ -137,8 +137,8 @@ class Backward {
       }
       key_tile(task, reach, to, ring, tile, first_new, alone);
       if (alone) {
-        store_rows(pass_.dk, task.b, task.head, reach.keys_of(tile), w.dk, sizes_);
-        store_rows(pass_.dv, task.b, task.head, reach.keys_of(tile), w.dv, sizes_);
+        store_rows(pass_.dk, task.b, task.head, reach.keys_of(tile), w.dk);
+        store_rows(pass_.dv, task.b, task.head, reach.keys_of(tile), w.dv);
       }
     }
     while (finished < begun) finish_rows(task, w, ring, finished++);
@@ -202,7 +202,7 @@ class Backward {
   void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) {
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
       store_rows(pass_.dq, task.b, task.head * sizes_.group + g, queries_of_tile(task, m),
-                 w.dq + ring.row(m, g) * sizes_.padded, sizes_);
+                 w.dq + ring.row(m, g) * sizes_.padded);
     }
   }
 
@@ -212,24 +212,20 @@ class Backward {
     const Range next = intersection(reach.keys_of(tile + 1), {0, reach.positions(queries).end});
     const Range coming = rows_of_tile(seeing.end, queries);
     const Range going = rows_of_tile(seeing.begin, queries);
-    const auto kv = [&](const ConstView& x, Range rows) {
-      return rows_of(x, task.b, task.head).from(rows.begin);
-    };
-    const auto qo = [&](const ConstView& x, Range rows) {
-      return rows_of(x, task.b, task.head * sizes_.group).from(rows.begin);
-    };
+    const std::int64_t head = task.head, first_head = head * sizes_.group;
     const std::int64_t H = sizes_.H, group_H = sizes_.H * sizes_.group;
     Ahead ahead(seeing.size() * sizes_.group, kCallsPerTile);
-    ahead.add(kv(pass_.k, next), next.size(), H);
-    ahead.add(kv(pass_.v, next), next.size(), H);
-    if (alone) {
-      ahead.add(kv(pass_.dk, keys), keys.size(), H);
-      ahead.add(kv(pass_.dv, keys), keys.size(), H);
+    for (const ConstView* x : {&pass_.k, &pass_.v}) {
+      ahead.add(rows_of(*x, task.b, head).from(next.begin), next.size(), H);
     }
-    ahead.add(qo(pass_.q, coming), coming.size(), group_H);
-    ahead.add(qo(pass_.do_, coming), coming.size(), group_H);
-    ahead.add(qo(pass_.o, coming), coming.size(), group_H);
-    ahead.add(qo(pass_.dq, going), going.size(), group_H);
+    if (alone) {
+      ahead.add(output_of(pass_.dk, task.b, head, keys.begin), keys.size(), H);
+      ahead.add(output_of(pass_.dv, task.b, head, keys.begin), keys.size(), H);
+    }
+    for (const ConstView* x : {&pass_.q, &pass_.do_, &pass_.o}) {
+      ahead.add(rows_of(*x, task.b, first_head).from(coming.begin), coming.size(), group_H);
+    }
+    ahead.add(output_of(pass_.dq, task.b, first_head, going.begin), going.size(), group_H);
     return ahead;
   }
 
@@ -307,8 +303,15 @@ class Backward {
         const float* more = part(b, head, s, tile) + behind;
         for (std::int64_t i = 0; i < used; ++i) w.dk[i] += more[i];
       }
-      store_rows(behind == 0 ? pass_.dk : pass_.dv, b, head, reach.keys_of(tile), w.dk, sizes_);
+      store_rows(behind == 0 ? pass_.dk : pass_.dv, b, head, reach.keys_of(tile), w.dk);
     }
+  }
+
+  // from(rows, padded) to (b, rows, head, :) of x.
+  void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows,
+                  const float* from) const {
+    kernels_.put(output_of(x, b, head, rows.begin), from, static_cast<int>(rows.size()),
+                 static_cast<int>(sizes_.H), static_cast<int>(sizes_.padded));
   }
 
   const BackwardPass& pass_;

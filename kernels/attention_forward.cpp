@@ -133,7 +133,7 @@ class Forward {
                 going = rows_of_tile(seeing.begin, queries);
     ahead.add(rows_of(pass_.q, task.b, task.head * sizes_.group).from(coming.begin), coming.size(),
               sizes_.H * sizes_.group);
-    ahead.add(rows_of(pass_.o, task.b, task.head * sizes_.group).from(going.begin), going.size(),
+    ahead.add(output_of(pass_.o, task.b, task.head * sizes_.group, going.begin), going.size(),
               sizes_.H * sizes_.group);
     RowEdges edges;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
@@ -172,17 +172,16 @@ class Forward {
   }
 
   void finish_rows(const Task& task, const Work& w, const Ring& ring, std::int64_t m) const {
-    const View &o = pass_.o, &lse = pass_.lse;
+    const View& lse = pass_.lse;
     const Range rows = rows_of_tile(m, queries_of(task));
     const std::int64_t first = rows.begin;
     const auto count = static_cast<int>(rows.size());
     for (std::int64_t g = 0; g < sizes_.group; ++g) {
       const std::int64_t n = task.head * sizes_.group + g;
-      float* out = o.data<float>() + task.b * o.stride(0) + first * o.stride(1) + n * o.stride(2);
       float* out_lse = lse.data<float>() + task.b * lse.stride(0) + n * lse.stride(1) + first;
       const ForwardTile tile = tile_of(w, ring.row(m, g), count);
       float totals[kTileRows];
-      kernels_.normalise(out, o.stride(1), totals, tile);
+      kernels_.normalise(output_of(pass_.o, task.b, n, first), totals, tile);
       for (int r = 0; r < count; ++r) {
         out_lse[r] = static_cast<float>(static_cast<double>(tile.largest[r]) * std::numbers::ln2 +
                                         std::log(totals[r]));

@@ -87,6 +87,10 @@ void Ahead::add(Rows rows, std::int64_t count, std::int64_t floats) {
   rows_ += count;
 }
 
+void Ahead::add(const Output& rows, std::int64_t count, std::int64_t floats) {
+  if (!rows.streamed) add(Rows{rows.data, rows.stride}, count, floats);
+}
+
 void Ahead::step() {
   constexpr std::int64_t kLine = 16;  // floats
   for (std::int64_t left = (rows_ + steps_ - 1) / steps_; left > 0 && next_ < wanted_count_;) {
@@ -100,6 +104,15 @@ void Ahead::step() {
     for (std::int64_t i = 0; i < wanted.floats; i += kLine) __builtin_prefetch(row + i, 0, 2);
     --left;
   }
+}
+
+Output output_of(const View& x, std::int64_t b, std::int64_t head, std::int64_t first_row) {
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  float* const data =
+      x.data<float>() + b * x.stride(0) + first_row * x.stride(1) + head * x.stride(2);
+  const bool lines = reinterpret_cast<std::uintptr_t>(data) % 64 == 0 && x.stride(1) % kLine == 0 &&
+                     x.dim(3) % kLine == 0;
+  return {data, x.stride(1), lines};
 }
 
 Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy) {
@@ -118,15 +131,6 @@ const float* right_operand(const TileKernels& kernels, Rows rows, std::int64_t c
   kernels.right(memory, rows, static_cast<int>(count), static_cast<int>(sizes.H),
                 static_cast<int>(sizes.padded));
   return memory;
-}
-
-void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
-                const Sizes& sizes) {
-  float* to = x.data<float>() + b * x.stride(0) + rows.begin * x.stride(1) + head * x.stride(2);
-  for (std::int64_t r = 0; r < rows.size(); ++r) {
-    std::memcpy(to + r * x.stride(1), from + r * sizes.padded,
-                static_cast<std::size_t>(sizes.H) * sizeof(float));
-  }
 }
 
 void clear_rows(const View& x) {

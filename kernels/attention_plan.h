@@ -110,6 +110,8 @@ class Pieces {
 inline Rows rows_of(const ConstView& x, std::int64_t b, std::int64_t head) {
   return {x.data<float>() + b * x.stride(0) + head * x.stride(2), x.stride(1)};
 }
+/// Likewise of a result. Streamed where every row of it is whole lines.
+Output output_of(const View& x, std::int64_t b, std::int64_t head, std::int64_t first_row);
 /// Copies `count` rows of H floats to (count, padded), with zeros behind each. Rows that lie one
 /// after the other share the first-level cache better than rows of a packed tensor, whose distance
 /// is often near a power of two.
@@ -117,9 +119,6 @@ Rows gather_rows(Rows rows, std::int64_t count, const Sizes& sizes, float* copy)
 /// `count` rows as the right operand of products, in memory for a whole tile of them.
 const float* right_operand(const TileKernels&, Rows rows, std::int64_t count, const Sizes& sizes,
                            float* memory);
-/// Copies `count` rows of H floats from (count, padded) to (b, first.., head, :) of x.
-void store_rows(const View& x, std::int64_t b, std::int64_t head, Range rows, const float* from,
-                const Sizes& sizes);
 /// Zeros in all of x (B, T, K, H), which may be strided.
 void clear_rows(const View& x);
 
