@@ -17,7 +17,7 @@ namespace mixspan {
 /// in [0, size()). Which worker gets which item is not determined: a body that is to give the same
 /// bits for any number of threads writes only what its item owns and sums in an order fixed by the
 /// item. The calling thread is worker 0. Loops do not nest. The first exception thrown by a body is
-/// rethrown to the caller after all workers have stopped.
+/// rethrown to the caller after all workers have stopped. Bodies may store past the caches.
 class ThreadPool {
  public:
   /// threads >= 1; 0 means one for each processor this process may run on.
