@@ -72,7 +72,7 @@ class Backward {
       segment(task, reaches.of(task.b), Work(memory + worker * floats, sizes_, segments_));
     });
     if (segments_.count == 1) return;
-    const std::int64_t tiles = (sizes_.Tk + kTileKeys - 1) / kTileKeys;
+    const std::int64_t tiles = sizes_.key_tiles();
     ex.threads.for_each(sizes_.B * sizes_.K * tiles, [&](std::int64_t item, int worker) {
       const std::int64_t b = item / tiles / sizes_.K;
       add_parts(b, item / tiles % sizes_.K, item % tiles, reaches.of(b),
@@ -91,14 +91,13 @@ class Backward {
   // Each (segment, tile of keys it reads) has a place for its part of dk and, behind it, dv. Places
   // of tiles with one reader stay untouched, so they cost no memory.
   void allocate_parts(Arena& scratch, const Reaches& reaches) {
-    const std::int64_t sequences = pass_.rule.document_start.empty() ? 1 : sizes_.B;
     View begins = scratch.allocate("attention parts", {sizes_.B, segments_.count}, DType::i64);
     part_begins_ = begins.data<std::int64_t>();
     std::int64_t most = 0;
     for (std::int64_t b = 0; b < sizes_.B; ++b) {
       std::int64_t places = 0;
       for (std::int64_t s = 0; s < segments_.count; ++s) {
-        const Range tiles = reaches.of(b < sequences ? b : 0).key_tiles(queries_of(s));
+        const Range tiles = reaches.of(b).key_tiles(queries_of(s));
         part_begins_[b * segments_.count + s] = places - tiles.begin;
         places += tiles.size();
       }
@@ -262,14 +261,13 @@ class Backward {
     kernels_.transpose(w.values_t, v, count, head, 1.0f);
     const Range seeing = reach.row_tiles(tile_index, queries_of(task.segment));
     Ahead ahead = ahead_of(task, reach, tile_index, seeing, alone);
-    RowEdges edges;
+    RowEdges memory;
     BackwardTile tile = tile_of(w, count);
-    tile.edges = &edges;
     tile.ahead = &ahead;
     tile.k = right;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
       const Range tile_queries = queries_of_tile(task, m);
-      find_edges(edges, reach, tile_queries, keys);
+      tile.edges = &edges_of(reach, tile_queries, keys, memory);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         set_rows(tile, w, ring.row(m, g), static_cast<int>(tile_queries.size()));
         tile.first_keys = m >= first_new;

@@ -151,10 +151,10 @@ class Forward {
               sizes_.H * sizes_.group);
     ahead.add(output_of(pass_.o, task.b, task.head * sizes_.group, going.begin), going.size(),
               sizes_.H * sizes_.group);
-    RowEdges edges;
+    RowEdges memory;
     for (std::int64_t m = seeing.begin; m < seeing.end; ++m) {
       const Range rows = rows_of_tile(m, queries);
-      find_edges(edges, reach, rows, keys);
+      const RowEdges& edges = edges_of(reach, rows, keys, memory);
       for (std::int64_t g = 0; g < sizes_.group; ++g) {
         const std::int64_t n = task.head * sizes_.group + g;
         ForwardTile tile = tile_of(w, ring.row(m, g), static_cast<int>(rows.size()));

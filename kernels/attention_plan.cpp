@@ -23,34 +23,36 @@ Range Reach::key_tiles(Range rows) const {
   return tiles_of(intersection(visible_keys(*this, positions(rows)), {0, sizes.Tk}), kTileKeys);
 }
 
-Range Reach::rows_reading(std::int64_t tile) const {
-  const Range seeing = visible_queries(*this, keys_of(tile), positions({0, sizes.Tq}));
-  return {seeing.begin - sizes.offset, seeing.end - sizes.offset};
-}
-
 Range Reach::row_tiles(std::int64_t tile, Range rows) const {
   const Range seeing = intersection(rows_reading(tile), rows);
   return tiles_of({seeing.begin - rows.begin, seeing.end - rows.begin}, kTileRows);
 }
 
-Reaches::Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes) : sizes_(sizes) {
-  const std::int64_t Tq = sizes.Tq;
-  const bool documents = !rule.document_start.empty();
-  const std::int64_t sequences = documents ? sizes.B : 1;
-  std::int32_t* table =
-      scratch.allocate("attention reach", {sequences, Tq}, DType::i32).data<std::int32_t>();
-  first_keys_ = table;
-  stride_ = documents ? Tq : 0;
+Reaches::Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes)
+    : sizes_(sizes), sequences_(rule.document_start.empty() ? 1 : sizes.B) {
+  const auto table = [&](std::int64_t numbers) {
+    return scratch.allocate("attention reach", {sequences_, numbers}, DType::i32)
+        .data<std::int32_t>();
+  };
+  first_keys_ = table(sizes.Tq);
+  readers_ = table(2 * sizes.key_tiles());
+  find_first_keys(rule);
+  find_readers();
+}
+
+void Reaches::find_first_keys(const AttentionRule& rule) {
+  const std::int64_t Tq = sizes_.Tq;
+  std::int32_t* const table = first_keys_;
   const auto key_row = [&](std::int64_t position) {
     return static_cast<std::int32_t>(
-        std::clamp(position - rule.first_key, std::int64_t{0}, sizes.Tk));
+        std::clamp(position - rule.first_key, std::int64_t{0}, sizes_.Tk));
   };
   rule.span.visit([&](const auto& span) {
     for (std::int64_t r = 0; r < Tq; ++r) table[r] = key_row(span.lo(rule.first_query + r));
   });
-  if (!documents) return;
   const ConstView& start = rule.document_start;
-  for (std::int64_t b = sizes.B - 1; b >= 0;
+  if (start.empty()) return;
+  for (std::int64_t b = sizes_.B - 1; b >= 0;
        --b) {  // row 0 holds the span until it is overwritten last
     const std::int32_t* row = start.data<std::int32_t>() + b * start.stride(0);
     for (std::int64_t r = 0; r < Tq; ++r) {
@@ -64,20 +66,40 @@ Reaches::Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes) 
   }
 }
 
-void find_edges(RowEdges& edges, Reach reach, Range rows, Range keys) {
+void Reaches::find_readers() {
+  const std::int64_t tiles = sizes_.key_tiles();
+  for (std::int64_t b = 0; b < sequences_; ++b) {
+    const Reach reach = of(b);
+    const Range queries = reach.positions({0, sizes_.Tq});
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const Range seeing = visible_queries(reach, reach.keys_of(tile), queries);
+      std::int32_t* const rows = readers_ + 2 * (b * tiles + tile);
+      rows[0] = static_cast<std::int32_t>(seeing.begin - sizes_.offset);
+      rows[1] = static_cast<std::int32_t>(seeing.end - sizes_.offset);
+    }
+  }
+}
+
+namespace {
+constexpr RowEdges no_edges() {
+  RowEdges edges{.interior = true};
+  std::fill_n(edges.end, kTileRows, kTileKeys);
+  return edges;
+}
+constexpr RowEdges kNoEdges = no_edges();
+}  // namespace
+
+const RowEdges& edges_of(Reach reach, Range rows, Range keys, RowEdges& memory) {
   const Range queries = reach.positions(rows);
-  edges.interior = keys.size() == kTileKeys && all_visible(reach, queries, keys);
-  if (edges.interior) {
-    std::fill_n(edges.begin, kTileRows, 0);
-    std::fill_n(edges.end, kTileRows, kTileKeys);
-    return;
+  if (keys.size() == kTileKeys && all_visible(reach, queries, keys)) return kNoEdges;
+  const std::int32_t* const first_keys = reach.first_key + rows.begin;
+  const auto first = static_cast<int>(keys.begin), count = static_cast<int>(keys.size());
+  const auto past_own = static_cast<int>(queries.begin + 1 - keys.begin);
+  for (int row = 0; row < static_cast<int>(rows.size()); ++row) {
+    memory.begin[row] = std::clamp(first_keys[row] - first, 0, count);
+    memory.end[row] = std::clamp(past_own + row, 0, count);
   }
-  for (std::int64_t row = 0; row < queries.size(); ++row) {
-    const std::int64_t i = queries.begin + row;
-    const Range seen = intersection({reach.lo(i), i + 1}, keys);
-    edges.begin[row] = static_cast<int>(std::clamp(seen.begin, keys.begin, keys.end) - keys.begin);
-    edges.end[row] = static_cast<int>(std::clamp(seen.end, keys.begin, keys.end) - keys.begin);
-  }
+  return memory;
 }
 
 Ahead::Ahead(std::int64_t tiles, std::int64_t calls_per_tile) : steps_(tiles * calls_per_tile) {}

@@ -18,6 +18,7 @@ struct Sizes {
   std::int64_t offset;  ///< position of query row 0
 
   std::int64_t half_head() const { return (H + 1) / 2; }  ///< pairs of a row
+  std::int64_t key_tiles() const { return (Tk + kTileKeys - 1) / kTileKeys; }
 
   Sizes(const ConstView& q, const ConstView& k, const AttentionRule& rule, int multiple);
 };
@@ -28,6 +29,7 @@ struct Sizes {
 /// key, if any, are the last; keys that no row reads are the first or the last.
 struct Reach {
   const std::int32_t* first_key;  ///< by query row; Tk where the row reads no key
+  const std::int32_t* readers;  ///< by tile of keys: the first row that reads it, and past the last
   const Sizes& sizes;
 
   std::int64_t lo(std::int64_t i) const { return first_key[i - sizes.offset]; }
@@ -36,7 +38,7 @@ struct Reach {
   /// The tiles of keys that `rows` (not empty) of queries read.
   Range key_tiles(Range rows) const;
   /// The rows of queries that read a tile of keys.
-  Range rows_reading(std::int64_t tile) const;
+  Range rows_reading(std::int64_t tile) const { return {readers[2 * tile], readers[2 * tile + 1]}; }
   /// The tiles of rows, counted from the first of `rows`, that read a tile of keys.
   Range row_tiles(std::int64_t tile, Range rows) const;
 };
@@ -45,12 +47,18 @@ struct Reach {
 class Reaches {
  public:
   Reaches(Arena& scratch, const AttentionRule& rule, const Sizes& sizes);
-  Reach of(std::int64_t b) const { return {first_keys_ + b * stride_, sizes_}; }
+  Reach of(std::int64_t b) const {
+    b = b < sequences_ ? b : 0;
+    return {first_keys_ + b * sizes_.Tq, readers_ + b * 2 * sizes_.key_tiles(), sizes_};
+  }
 
  private:
+  void find_first_keys(const AttentionRule& rule);
+  void find_readers();
+
   const Sizes& sizes_;
-  const std::int32_t* first_keys_;
-  std::int64_t stride_ = 0;  // 0: all sequences alike
+  std::int64_t sequences_;  // 1: all alike
+  std::int32_t *first_keys_, *readers_;
 };
 
 /// Queries are dealt out in segments of whole tiles, one task each.
@@ -87,8 +95,8 @@ inline Range rows_of_tile(std::int64_t m, Range rows) {
   return {first, std::min(first + kTileRows, rows.end)};
 }
 
-/// The keys that each row of a tile reads.
-void find_edges(RowEdges& edges, Reach reach, Range rows, Range keys);
+/// The keys that each row of a tile reads: in `memory`, unless there is nothing to mask.
+const RowEdges& edges_of(Reach reach, Range rows, Range keys, RowEdges& memory);
 
 /// Hands out 64-byte aligned pieces of one worker's scratch memory; without memory, only counts.
 class Pieces {

@@ -23,8 +23,8 @@ inline constexpr int kTileStride = kTileKeys + 16;
 /// key. Neither falls with r; an empty range has begin >= end.
 struct RowEdges {
   bool interior = false;  ///< every row reads all kTileKeys keys: no mask is needed
-  int begin[kTileRows];
-  int end[kTileRows];
+  int begin[kTileRows] = {};
+  int end[kTileRows] = {};
 };
 
 /// Rows of floats, `stride` apart.
