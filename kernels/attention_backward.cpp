@@ -117,11 +117,8 @@ class Backward {
     const Range queries = queries_of(task.segment);
     const Range tiles = reach.key_tiles(queries);
     if (task.segment == 0) clear_unread_keys(task, reach);
-    Ring ring{1, sizes_.group};
-    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      ring.places = std::max(ring.places, reach.row_tiles(tile, queries).size());
-    }
-    fetch_first(task, reach);
+    const Ring ring = ring_for(reach, queries);
+    fetch_first(task, reach, queries, {&pass_.k, &pass_.v}, {&pass_.q, &pass_.do_, &pass_.o});
     // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
     std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
@@ -148,23 +145,6 @@ class Backward {
     clear_rows(pass_.dq.slice(0, task.b, task.b + 1)
                    .slice(1, rest.begin, rest.end)
                    .slice(2, n, n + sizes_.group));
-  }
-
-  // What the segment begins with, all at once.
-  void fetch_first(const Task& task, Reach reach) const {
-    const Range queries = queries_of(task.segment), rows = rows_of_tile(0, queries);
-    const Range tiles = reach.key_tiles(queries);
-    if (tiles.size() == 0) return;
-    const Range keys = reach.keys_of(tiles.begin);
-    Ahead ahead(1, 1);
-    for (const ConstView* x : {&pass_.k, &pass_.v}) {
-      ahead.add(rows_of(*x, task.b, task.head).from(keys.begin), keys.size(), sizes_.H);
-    }
-    for (const ConstView* x : {&pass_.q, &pass_.do_, &pass_.o}) {
-      ahead.add(rows_of(*x, task.b, task.head * sizes_.group).from(rows.begin), rows.size(),
-                sizes_.H * sizes_.group);
-    }
-    ahead.step();
   }
 
   // Tiles with an unread key among read ones are cleared where they are computed.

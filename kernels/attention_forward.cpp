@@ -70,11 +70,8 @@ class Forward {
   void segment(const Task& task, Reach reach, const Work& w) {
     const Range queries = queries_of(task);
     const Range tiles = reach.key_tiles(queries);
-    Ring ring{1, sizes_.group};
-    for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      ring.places = std::max(ring.places, reach.row_tiles(tile, queries).size());
-    }
-    fetch_first(task, reach);
+    const Ring ring = ring_for(reach, queries);
+    fetch_first(task, reach, queries, {&pass_.k, &pass_.v}, {&pass_.q});
     // Tiles of rows begun and finished; keys come in order, so rows begin and end in order too.
     std::int64_t begun = 0, finished = 0;
     for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
@@ -91,21 +88,6 @@ class Forward {
       }
       finish_rows(task, w, ring, finished++);
     }
-  }
-
-  // What the segment begins with, all at once.
-  void fetch_first(const Task& task, Reach reach) const {
-    const Range queries = queries_of(task), rows = rows_of_tile(0, queries);
-    const Range tiles = reach.key_tiles(queries);
-    if (tiles.size() == 0) return;
-    const Range keys = reach.keys_of(tiles.begin);
-    Ahead ahead(1, 1);
-    for (const ConstView* x : {&pass_.k, &pass_.v}) {
-      ahead.add(rows_of(*x, task.b, task.head).from(keys.begin), keys.size(), sizes_.H);
-    }
-    ahead.add(rows_of(pass_.q, task.b, task.head * sizes_.group).from(rows.begin), rows.size(),
-              sizes_.H * sizes_.group);
-    ahead.step();
   }
 
   float score_scale() const { return static_cast<float>(pass_.rule.scale * std::numbers::log2e); }

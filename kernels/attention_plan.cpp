@@ -128,6 +128,32 @@ void Ahead::step() {
   }
 }
 
+Ring ring_for(Reach reach, Range queries) {
+  Ring ring{1, reach.sizes.group};
+  const Range tiles = reach.key_tiles(queries);
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    ring.places = std::max(ring.places, reach.row_tiles(tile, queries).size());
+  }
+  return ring;
+}
+
+void fetch_first(const Task& task, Reach reach, Range queries,
+                 std::initializer_list<const ConstView*> by_key,
+                 std::initializer_list<const ConstView*> by_query) {
+  const Range tiles = reach.key_tiles(queries), rows = rows_of_tile(0, queries);
+  if (tiles.empty()) return;
+  const Range keys = reach.keys_of(tiles.begin);
+  const std::int64_t H = reach.sizes.H, group = reach.sizes.group;
+  Ahead ahead(1, 1);
+  for (const ConstView* x : by_key) {
+    ahead.add(rows_of(*x, task.b, task.head).from(keys.begin), keys.size(), H);
+  }
+  for (const ConstView* x : by_query) {
+    ahead.add(rows_of(*x, task.b, task.head * group).from(rows.begin), rows.size(), H * group);
+  }
+  ahead.step();
+}
+
 Output output_of(const View& x, std::int64_t b, std::int64_t head, std::int64_t first_row) {
   constexpr std::int64_t kLine = 64 / sizeof(float);
   float* const data =

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "kernels/attention.h"
 #include "kernels/attention_tiles.h"
@@ -89,6 +90,9 @@ struct Ring {
   }
 };
 
+/// What a segment of `queries` needs.
+Ring ring_for(Reach reach, Range queries);
+
 /// The rows of tile m of those that begin with `rows`.
 inline Range rows_of_tile(std::int64_t m, Range rows) {
   const std::int64_t first = rows.begin + m * kTileRows;
@@ -120,6 +124,11 @@ inline Rows rows_of(const ConstView& x, std::int64_t b, std::int64_t head) {
 }
 /// Likewise of a result. Streamed where every row of it is whole lines.
 Output output_of(const View& x, std::int64_t b, std::int64_t head, std::int64_t first_row);
+/// Fetches what a segment begins with: of `by_key` the first tile of keys, of `by_query` the first
+/// tile of rows.
+void fetch_first(const Task& task, Reach reach, Range queries,
+                 std::initializer_list<const ConstView*> by_key,
+                 std::initializer_list<const ConstView*> by_query);
 /// Copies `count` rows of H floats to (count, padded), with zeros behind each. Rows that lie one
 /// after the other share the first-level cache better than rows of a packed tensor, whose distance
 /// is often near a power of two.
