@@ -3,7 +3,12 @@
 
 hosts_possible() {
   [[ $(id -u) == 0 ]] && command -v ip >/dev/null && command -v unshare >/dev/null &&
-    ip netns add mixspan-try 2>/dev/null && ip netns del mixspan-try
+    ip netns add mixspan-try 2>/dev/null || return
+  local status=0
+  # Which also wants / to be a mount point: it is none in a bare chroot.
+  ip netns exec mixspan-try true 2>/dev/null || status=1
+  ip netns del mixspan-try
+  return $status
 }
 
 # Starts hosts h1 .. h$1 with addresses 10.97.0.1 .. and writes their launcher's agent to $2/agent.
