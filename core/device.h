@@ -38,6 +38,7 @@ struct DeviceInfo {
   int sm_count = 0;
   std::size_t memory_bytes = 0;
   std::size_t shared_bytes_per_block = 0;  ///< the most that a kernel may ask for
+  std::string uuid;  ///< 16 bytes: the same in every process, whatever devices it is shown
 };
 DeviceInfo describe(Device device);
 

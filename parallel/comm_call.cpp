@@ -211,10 +211,18 @@ void GroupCall::wait() {
     if (Clock::now() >= deadline) fail_missing();
     endpoint.wait_for_news(seen, deadline);
   }
-  if (queue_ != nullptr) queue_->let_compute_follow(done_);
   const Clock::time_point end = Clock::now();
   count().wait_seconds += seconds_between(begin, end);
-  if (group_->tracer != nullptr) group_->tracer->add(traced_name("wait "), begin, end);
+  Tracer* const tracer = group_->tracer;
+  const std::string name = tracer == nullptr ? "" : traced_name("wait ");
+  if (queue_ == nullptr) {
+    if (tracer != nullptr) tracer->add(name, begin, end);
+    return;
+  }
+  // The device stands still while its stream waits, whatever the host waits for meanwhile.
+  if (tracer != nullptr) tracer->add_beside(name, begin, end);
+  const TraceRange range(tracer, name);
+  queue_->let_compute_follow(done_);
 }
 
 void GroupCall::fail_missing() {

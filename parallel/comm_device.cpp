@@ -37,7 +37,11 @@ class DirectSend final : public Transfer {
     transfer_ = link.send(to, channel, outer, std::as_bytes(std::span(&notice_, 1)));
   }
   ~DirectSend() override {
-    if (!taken_) handovers_.withdraw(notice_.token);
+    if (taken_) return;
+    try {
+      handovers_.withdraw(notice_.token);
+    } catch (const Error&) {  // of the device, which reads nothing any more
+    }
   }
   std::optional<Clock::time_point> poll() override {
     if (transfer_ != nullptr && !transfer_->poll()) return {};
@@ -235,9 +239,11 @@ void DeviceMessages::start_copied() {
 }
 
 void DeviceMessages::end_nccl() {
+  std::vector<std::shared_ptr<NcclGroup>> all;
   for (const std::weak_ptr<NcclGroup>& one : nccl_) {
-    if (const std::shared_ptr<NcclGroup> nccl = one.lock()) nccl->abort();
+    if (std::shared_ptr<NcclGroup> nccl = one.lock()) all.push_back(std::move(nccl));
   }
+  NcclGroup::abort(all);
 }
 
 bool DeviceMessages::wait_for_copy() {

@@ -33,8 +33,15 @@ bool Handovers::take_back(Token token, const std::function<void(Event taken)>& f
 }
 
 void Handovers::withdraw(Token token) {
-  const std::lock_guard lock(mutex_);
-  offers_.erase(token);
+  OwnedEvent taken;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = offers_.find(token); found != offers_.end()) {
+      taken = std::move(found->second.taken);
+      offers_.erase(found);
+    }
+  }
+  if (Event(taken).handle() != nullptr) synchronise(taken);
 }
 
 }  // namespace mixspan

@@ -23,7 +23,7 @@ class Handovers {
   /// Once the offer has been taken: calls follow(the event after the reading), forgets the offer
   /// and returns true.
   bool take_back(Token token, const std::function<void(Event taken)>& follow);
-  /// From then on nobody gives work that reads the data.
+  /// From then on nobody gives work that reads the data; waits until none does.
   void withdraw(Token token);
 
  private:

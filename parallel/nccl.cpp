@@ -11,6 +11,7 @@ namespace mixspan {
 namespace {
 
 constexpr int kBytes = 1;  // ncclUint8
+constexpr int kOldest = 22200;
 
 // By the name that the dynamic linker knows, then where CUDA's installer puts it.
 void* open_library() {
@@ -48,6 +49,10 @@ NcclFunctions open_nccl() {
   find(library, f.Send, "ncclSend");
   find(library, f.Recv, "ncclRecv");
   find(library, f.GetErrorString, "ncclGetErrorString");
+  int version = 0;
+  f.check(f.GetVersion(&version));
+  check(version >= kOldest, "NCCL {}.{} is too old: wanted 2.22 or newer", version / 10000,
+        version / 100 % 100);
   return f;
 }
 
@@ -79,14 +84,25 @@ void NcclGroup::launch(Stream stream) {
   for (const Message& m : messages_) any = any || m.bytes > 0;
   if (any) {
     nccl_.check(nccl_.GroupStart());
+    int status = 0;
     for (const Message& m : messages_) {
-      if (m.bytes == 0) continue;
-      nccl_.check(m.incoming ? nccl_.Recv(m.data, m.bytes, kBytes, m.peer, comm_, stream.handle())
-                             : nccl_.Send(m.data, m.bytes, kBytes, m.peer, comm_, stream.handle()));
+      if (m.bytes == 0 || status != 0) continue;
+      status = m.incoming ? nccl_.Recv(m.data, m.bytes, kBytes, m.peer, comm_, stream.handle())
+                          : nccl_.Send(m.data, m.bytes, kBytes, m.peer, comm_, stream.handle());
     }
-    nccl_.check(nccl_.GroupEnd());
+    // Also after a failure: what came next, an abort say, would be kept for later in an open group.
+    const int end = nccl_.GroupEnd();
+    nccl_.check(status != 0 ? status : end);
   }
   messages_.clear();
+}
+
+void NcclGroup::abort(std::span<const std::shared_ptr<NcclGroup>> groups) {
+  if (groups.empty()) return;
+  const NcclFunctions& nccl = groups.front()->nccl_;
+  nccl.GroupStart();
+  for (const std::shared_ptr<NcclGroup>& group : groups) group->abort();
+  nccl.GroupEnd();
 }
 
 void NcclGroup::abort() {

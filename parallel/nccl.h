@@ -39,7 +39,8 @@ struct NcclFunctions {
 };
 
 /// From libnccl.so.2, found by LD_LIBRARY_PATH or where CUDA's installer puts it. Throws Error that
-/// names the places looked at. It stays open until the program ends.
+/// names the places looked at, or that it is older than 2.22, the first that can end several
+/// communicators together. It stays open until the program ends.
 NcclFunctions open_nccl();
 /// Why open_nccl() throws; empty where it does not.
 std::string why_no_nccl();
@@ -65,6 +66,9 @@ class NcclGroup {
   void launch(Stream stream);
   /// Ends what waits on the device for other ranks; nothing is possible afterwards.
   void abort();
+  /// The same of several. Together, because to end one may wait for all that its device does, and
+  /// so for another's messages (github.com/NVIDIA/nccl/issues/1013).
+  static void abort(std::span<const std::shared_ptr<NcclGroup>> groups);
 
  private:
   struct Message {

@@ -102,7 +102,8 @@ DeviceInfo describe(Device device) {
           .minor = p.minor,
           .sm_count = p.multiProcessorCount,
           .memory_bytes = p.totalGlobalMem,
-          .shared_bytes_per_block = p.sharedMemPerBlockOptin};
+          .shared_bytes_per_block = p.sharedMemPerBlockOptin,
+          .uuid = std::string(p.uuid.bytes, sizeof p.uuid.bytes)};
 }
 
 DeviceMemory memory_of(Device device) {
@@ -197,10 +198,23 @@ double milliseconds_between(Event begin, Event end) {
   return static_cast<double>(ms);
 }
 
+namespace {
+// Copies from ordinary memory and to it may be under way when CUDA returns, or not: it promises
+// neither.
+void end_if_ordinary(Stream stream, const void* to, const void* from) {
+  for (const void* memory : {to, from}) {
+    cudaPointerAttributes attributes{};
+    cuda::check(cudaPointerGetAttributes(&attributes, memory));
+    if (attributes.type == cudaMemoryTypeUnregistered) return synchronise(stream);
+  }
+}
+}  // namespace
+
 void copy_bytes(Stream stream, void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   // Addresses of host and devices are of one space, so the direction follows from them.
   cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native(stream)));
+  end_if_ordinary(stream, to, from);
 }
 
 void copy_rows(Stream stream, void* to, std::size_t to_pitch, const void* from,
@@ -208,6 +222,7 @@ void copy_rows(Stream stream, void* to, std::size_t to_pitch, const void* from,
   if (bytes == 0 || rows == 0) return;
   cuda::check(cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, bytes, rows, cudaMemcpyDefault,
                                 native(stream)));
+  end_if_ordinary(stream, to, from);
 }
 
 void fill_bytes(Stream stream, void* to, int value, std::size_t bytes) {

@@ -30,10 +30,8 @@ Device device_of_rank(const RunConfig& c, Communicator& world) {
   return device;
 }
 
-int ranks_that_share(Device device, const HostRanks& ranks) {
-  if (!device.is_cuda()) return ranks.count;
-  const int devices = device_count(), before = ranks.mine % devices;  // that have one rank more
-  return (ranks.count - before + devices - 1) / devices;
+int ranks_that_share(Device device, Communicator& world) {
+  return host_ranks(world, device.is_cuda() ? describe(device).uuid : "").count;
 }
 
 std::string passed_over(std::string_view wish) {
@@ -47,7 +45,7 @@ DeviceMessagesChoice choose_device_messages(Device device, Communicator& world) 
     return world.all_reduce_max({"device messages"}, here ? 1 : 0) > 0;
   };
   const std::string missing = why_no_nccl();
-  if (on_any_rank(ranks_that_share(device, host_ranks(world)) > 1)) {
+  if (on_any_rank(ranks_that_share(device, world) > 1)) {
     return {DeviceTransport::through_host, "through the host, as ranks share devices"};
   }
   if (on_any_rank(!missing.empty())) {

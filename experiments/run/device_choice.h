@@ -22,8 +22,10 @@ Device chosen_device(std::string_view wish, std::string_view key);
 /// InputError on a rank that finds none.
 Device device_of_rank(const RunConfig& config, Communicator& world);
 
-/// How many ranks of this host use the same device, or the CPU, as this one does.
-int ranks_that_share(Device device, const HostRanks& ranks);
+/// How many ranks of this host use the same device, or the CPU, as this one does. Known by the
+/// device's own name, because a job may show each rank a single device, which all then call the
+/// first. A collective call.
+int ranks_that_share(Device device, Communicator& world);
 
 /// Why "auto" passes over a GPU that is there; empty where it does not, and for other wishes.
 std::string passed_over(std::string_view wish);

@@ -9,8 +9,8 @@
 
 namespace mixspan {
 
-HostRanks host_ranks(Communicator& world) {
-  const std::string name = host_name();
+HostRanks host_ranks(Communicator& world, std::string_view part) {
+  const std::string name = fmt::format("{} {}", host_name(), part);
   Xxh3 hash;
   hash.update(name.data(), name.size());
   Tensor hosts({world.size()}, DType::i64);

@@ -49,7 +49,7 @@ std::vector<std::string> describe_transports(const RunConfig& c, const RunPlan& 
 void require_memory(const RunConfig& c, Communicator& world, Device device,
                     std::int64_t machine_bytes) {
   const std::int64_t bytes = machine_bytes > 0 ? machine_bytes : memory_there(device);
-  const std::int64_t share = bytes / ranks_that_share(device, host_ranks(world));
+  const std::int64_t share = bytes / ranks_that_share(device, world);
   PlanRequest request = request_of(c);
   request.machine = request.machine.as_seen_by(c.parallel.ranks());
   request.machine.name = c.device == "cuda" ? "this device" : "this machine";

@@ -131,6 +131,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->minor = settings().minor;
   p->multiProcessorCount = settings().sm_count;
   p->l2CacheSize = 40 << 20;
+  p->uuid.bytes[0] = static_cast<char>(device);
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -180,10 +181,14 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     pinned.send(stream, to, from, bytes);
   } else {
     std::memmove(to, from, bytes);
-    // CUDA returns from a copy to ordinary memory when it is done, and so is all before it.
-    if (!DeviceHeap::instance().is_device_address(to)) arrive(stream, pinned.now());
   }
   if (from_pinned) pinned.watch(stream, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  attributes->type = DeviceHeap::instance().is_device_address(pointer) ? cudaMemoryTypeDevice
+                     : PinnedMemory::instance().contains(pointer)      ? cudaMemoryTypeHost
+                                                                       : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,

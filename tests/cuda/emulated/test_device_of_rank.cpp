@@ -23,7 +23,7 @@ class DeviceOfRank : public testing::Test {
       c.device = wish;
       const Device device = device_of_rank(c, *world);
       all[static_cast<std::size_t>(world->rank())] = {device.is_cuda() ? device.index : -1,
-                                                      ranks_that_share(device, host_ranks(*world))};
+                                                      ranks_that_share(device, *world)};
     });
     return all;
   }
