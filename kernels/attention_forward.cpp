@@ -84,7 +84,7 @@ class Forward {
     while (finished * kTileRows < queries.size()) {
       if (finished == begun) {  // these rows read no key
         begin_rows(task, w, ring, begun++);
-        clear_values(w, ring, finished);
+        clear_sums(w, ring, finished);
       }
       finish_rows(task, w, ring, finished++);
     }
@@ -101,13 +101,13 @@ class Forward {
                     rows_of(pass_.q, task.b, task.head * sizes_.group + g).from(rows.begin),
                     static_cast<int>(rows.size()), static_cast<int>(sizes_.H));
     }
-    std::fill_n(w.sums + at * kernels_.lanes, count * kernels_.lanes, 0.0f);
     std::fill_n(w.largest + at, count, std::numeric_limits<float>::lowest());
   }
 
-  void clear_values(const Work& w, const Ring& ring, std::int64_t m) const {
-    std::fill_n(w.o + ring.row(m, 0) * sizes_.padded, sizes_.group * kTileRows * sizes_.padded,
-                0.0f);
+  void clear_sums(const Work& w, const Ring& ring, std::int64_t m) const {
+    const std::int64_t at = ring.row(m, 0), count = sizes_.group * kTileRows;
+    std::fill_n(w.o + at * sizes_.padded, count * sizes_.padded, 0.0f);
+    std::fill_n(w.sums + at * kernels_.lanes, count * kernels_.lanes, 0.0f);
   }
 
   // Tiles of rows from `first_new` on have met no keys before.

@@ -34,7 +34,7 @@ struct RowEdges {
 struct ForwardTile {
   int rows, keys, head, padded;
   float score_scale;  ///< scale * log2(e)
-  bool first;         ///< o is not yet anything: it is overwritten
+  bool first;         ///< o and sums are not yet anything: they are overwritten
   const RowEdges* edges;
   Ahead* ahead;
   Rows q;               // (rows, head); left
