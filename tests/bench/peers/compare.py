@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BEGIN, END = "<!-- written by tests/bench/peers/run: begin -->", "<!-- end -->"
@@ -55,6 +56,9 @@ class Program:
         self.threads, self.parameters = (int(x) for x in ready[1:])
 
     def turn(self):
+        # The threads of the program before look for more work for some milliseconds (OpenMP's spin), which would
+        # be taken from this one's time.
+        time.sleep(0.05)
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         return sum(float(x) for x in self.process.stdout.readline().split())
