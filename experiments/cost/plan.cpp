@@ -164,7 +164,10 @@ void Planner::add_gradients(RunPlan& plan) const {
   const double once = static_cast<double>(ranks - 1) / static_cast<double>(ranks) *
                       static_cast<double>(plan.memory.gradients);
   const MachineFile::Link& link = machine_.link(ranks, p_.tp);
-  plan.bytes.dp = static_cast<std::int64_t>(2 * once);
+  // Beside them the loss and, where no rank has all gradients, their norm, to every other rank.
+  const std::int64_t numbers = p_.zero ? 2 : 1;
+  plan.bytes.dp = static_cast<std::int64_t>(2 * once) +
+                  numbers * (ranks - 1) * static_cast<std::int64_t>(sizeof(double));
   const double backward =
       2.0 / 3 * (plan.time.compute + plan.time.cp) / static_cast<double>(plan.micro_batches);
   // An all-reduce is a scattered sum and a gathering; ZeRO gathers weights, after the update.

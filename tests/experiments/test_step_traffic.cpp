@@ -4,6 +4,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <limits>
+
+#include "experiments/run/run_plan.h"
 #include "tests/experiments/mesh_runs.h"
 
 namespace mixspan {
@@ -90,6 +94,32 @@ TEST(StepTraffic, DocumentsOnlyLowerWhatAHaloSends) {
     }
   }
   EXPECT_GT(less, 0);
+}
+
+TEST(StepTraffic, GradientsTakeWhatWasPlanned) {
+  for (const MeshShape& mesh : {MeshShape{2, 1, 1}, {1, 4, 1}, {2, 2, 1}, {2, 2, 2}}) {
+    for (const bool zero : {true, false}) {
+      RunConfig config = mesh_config(mesh, 8, 4);
+      config.parallel.zero = zero;
+      std::atomic<std::int64_t> most{0}, least{std::numeric_limits<std::int64_t>::max()};
+      on_every_rank(config, false, [&](Trainer& trainer) {
+        StepTraffic traffic(trainer.mesh());
+        traffic.begin_step();
+        trainer.step(0);
+        traffic.end_step();
+        const std::int64_t sent = traffic.last_bytes().dp;
+        for (std::int64_t seen = most; seen < sent && !most.compare_exchange_weak(seen, sent);) {
+        }
+        for (std::int64_t seen = least; seen > sent && !least.compare_exchange_weak(seen, sent);) {
+        }
+      });
+      const std::int64_t planned = plan_of(config).bytes.dp;
+      // Ranks of tp that have a number more or less of what cannot be divided evenly.
+      EXPECT_GE(planned, least) << mesh.str() << " zero " << zero;
+      EXPECT_LE(planned, most) << mesh.str() << " zero " << zero;
+      EXPECT_GT(least, 0);
+    }
+  }
 }
 
 TEST(StepTraffic, IsToldInOneLine) {
