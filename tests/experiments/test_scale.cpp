@@ -1,9 +1,11 @@
 // `mixspan scale` as a user runs it: a study of short runs, its summary, its section of the report.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "experiments/report/report.h"
 #include "experiments/sweep/scale_summary.h"
@@ -124,6 +126,37 @@ TEST_F(Scale, MeasuresFitsExtrapolatesAndReports) {
   const test::ProgramResult again = test::mixspan({"scale", study, "--out", out});
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(read_scale_summary(folder / "out/scale.json").rows[0].step_ms, s.rows[0].step_ms);
+}
+
+TEST_F(Scale, WhatItExtrapolatesIsWhatARunThenSendsAndHolds) {
+  const auto rows_of = [&](const std::string& name) {
+    const test::ProgramResult r = test::mixspan({"scale", study, "--out", folder / name});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return read_scale_summary(folder / name / "scale.json").rows;
+  };
+  const std::vector<ScaleRow> predicted = rows_of("predicted");
+  std::string text = kStudy;
+  for (const auto& [from, to] : {std::pair{"[64, 128]\nparallel", "[256]\nparallel"},
+                                 {"[extrapolate]\nmodel.context = [128, 256]\n", ""},
+                                 {"[[exclude]]\nmodel.context = 64\nparallel.cp = 2\n", ""}}) {
+    text.replace(text.find(from), std::string(from).size(), to);
+  }
+  test::write_file(study, text);
+  const std::vector<ScaleRow> measured = rows_of("measured");
+  ASSERT_EQ(measured.size(), 4u);
+  for (const ScaleRow& row : measured) {
+    const auto same = [&](const ScaleRow& other) {
+      return other.context == row.context && other.variant == row.variant && other.mesh == row.mesh;
+    };
+    const auto before = std::find_if(predicted.begin(), predicted.end(), same);
+    ASSERT_NE(before, predicted.end()) << row.run;
+    EXPECT_EQ(before->kind, ScaleRow::Kind::extrapolated);
+    EXPECT_EQ(row.comm_bytes.value().cp, before->plan_comm_bytes.cp) << row.run;
+    EXPECT_EQ(row.comm_bytes.value().dp, before->plan_comm_bytes.dp) << row.run;
+    const double held = static_cast<double>(row.memory_bytes.value()) /
+                        static_cast<double>(before->memory_bytes.value());
+    EXPECT_NEAR(held, 1, 0.2) << row.run;  // so small a process is mostly the program itself
+  }
 }
 
 TEST_F(Scale, ASummaryBeforeAnythingRanSaysSo) {
