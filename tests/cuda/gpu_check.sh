@@ -1,6 +1,6 @@
 #!/bin/bash
-# scripts/gpu_check with programs that fail, crash, hang or are not there, and a hundredth of its time: each part is
-# judged for itself, keeps what it wrote, and leaves no process behind.
+# scripts/gpu_check with programs that fail, crash, hang or are not there: each part is judged for itself, keeps what it
+# wrote, and leaves no process behind. A fifth of its time, which what does not hang needs on no machine, however busy.
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=$(mktemp -d)
@@ -12,7 +12,7 @@ case "$*" in
   *list_tests*B.*) printf 'B.\n  One\n  Two\n' ;;
   *list_tests*) printf 'B.\n  One\n  Two\nHopper.\n  X\nTrainingOnDevice/C.\n  One  # GetParam() = 3\n' ;;
   *"filter=B.*"*) echo "a bad access" && kill -SEGV $$ ;;
-  *filter=B.Two*) sleep 98765 ;;
+  *filter=B.Two*) exec sleep 98765 ;; # as the real one does: nothing else holds its output open
   test_cuda*) echo "[  PASSED  ] 1 test." ;;
   bench_cuda_step*) echo "a row" && sleep 98765 ;;
   bench_cuda_attention*) exit 3 ;;
@@ -28,10 +28,10 @@ expect() { # FILE REGEX
   grep -qE "$2" "$folder/out/$1" || { echo "$1 has no line '$2'; it is:" && cat "$folder/out/$1" && bad=1; }
 }
 status=0
-LIMIT_SCALE=0.02 OUT=$folder/out "$folder/gpu_check" >/dev/null || status=$?
+LIMIT_SCALE=0.2 OUT=$folder/out "$folder/gpu_check" >/dev/null || status=$?
 [[ $status -eq 1 ]] || { echo "status $status; wanted 1" && bad=1; }
 expect summary.txt '^tests .* (FAILED|cut off .*, with failures)'
-expect summary.txt '^step .* cut off after 1.7 s$'
+expect summary.txt '^step .* cut off after 17 s$'
 expect summary.txt '^peers_step .* ok$'
 expect summary.txt '^attention .* FAILED \(3\)'
 expect summary.txt '^matmul .* skipped: no device$'
@@ -39,6 +39,7 @@ expect summary.txt '^memory .* ok$'
 expect step.txt '^a row$'
 expect peers.txt '^torch$'
 expect tests.txt '^B\.\* +FAILED \(139\)'
+expect tests.txt '^B\.Two +HANGS'
 expect tests.txt '^B\.One +1 passed'
 expect tests.txt '^TrainingOnDevice/C\.\* +1 passed'
 [[ $(head -1 "$folder/out/tests.txt") == Hopper* ]] || { echo "Hopper.* does not come first" && bad=1; }
