@@ -2,6 +2,8 @@
 // host may rely on is not there before (pinned.h).
 #include <chrono>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -17,16 +19,26 @@ using emulation::DeviceHeap;
 using emulation::PinnedMemory;
 using emulation::settings;
 
+// What a stream has waited for: known to its events also after its end, and to any thread.
+struct WaitedFor {
+  struct Moment {
+    cudaStream_t stream;
+    std::uint64_t number;
+  };
+  std::mutex mutex;
+  std::vector<Moment> moments;
+};
 struct CUevent_st {
   bool timed = false;
   bool recorded = false;
   bool asked = false;  // cudaEventQuery, since it was recorded
   cudaStream_t stream = nullptr;
+  std::shared_ptr<WaitedFor> waited_for;
   std::uint64_t moment = 0;
   std::chrono::steady_clock::time_point time;
 };
 struct CUstream_st {
-  std::vector<CUevent_st> waited_for;
+  std::shared_ptr<WaitedFor> waited_for = std::make_shared<WaitedFor>();
 };
 
 namespace {
@@ -47,11 +59,19 @@ bool in_bounds(const void* p, std::size_t bytes) {
   return !heap.is_device_address(p) || heap.contains(p, bytes);
 }
 
-void arrive(cudaStream_t stream, std::uint64_t moment) {
+void arrive(cudaStream_t stream, WaitedFor* waited_for, std::uint64_t moment) {
   PinnedMemory::instance().arrive(stream, moment);
-  if (stream == nullptr) return;
-  for (const CUevent_st& e : stream->waited_for)
-    PinnedMemory::instance().arrive(e.stream, e.moment);
+  if (waited_for == nullptr) return;
+  const std::lock_guard lock(waited_for->mutex);
+  for (const WaitedFor::Moment& m : waited_for->moments) {
+    PinnedMemory::instance().arrive(m.stream, m.number);
+  }
+}
+void arrive(cudaStream_t stream, std::uint64_t moment) {
+  arrive(stream, stream == nullptr ? nullptr : stream->waited_for.get(), moment);
+}
+void arrive(const CUevent_st& event) {
+  if (event.recorded) arrive(event.stream, event.waited_for.get(), event.moment);
 }
 
 }  // namespace
@@ -223,12 +243,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   DeviceHeap::instance().check_margins();
   arrive(stream, PinnedMemory::instance().now());
-  if (stream != nullptr) stream->waited_for.clear();
+  if (stream != nullptr) {
+    const std::lock_guard lock(stream->waited_for->mutex);
+    stream->waited_for->moments.clear();
+  }
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
-  if (event->recorded && stream != nullptr) stream->waited_for.push_back(*event);
+  if (event->recorded && stream != nullptr) {
+    const std::lock_guard lock(stream->waited_for->mutex);
+    stream->waited_for->moments.push_back({event->stream, event->moment});
+  }
   return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
@@ -245,6 +271,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->recorded = true;
   event->asked = false;
   event->stream = stream;
+  event->waited_for = stream == nullptr ? nullptr : stream->waited_for;
   event->moment = PinnedMemory::instance().now();
   event->time = std::chrono::steady_clock::now();
   return cudaSuccess;
@@ -253,12 +280,12 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (event->recorded && !std::exchange(event->asked, true)) return result(cudaErrorNotReady);
-  if (event->recorded) arrive(event->stream, event->moment);
+  arrive(*event);
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
-  if (event->recorded) arrive(event->stream, event->moment);
+  arrive(*event);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
