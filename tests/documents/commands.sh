@@ -68,7 +68,7 @@ in_list() {
 
 listens_to_interrupts() {
   local caught
-  [[ $(readlink "/proc/$1/exe") == "$mixspan" ]] || return # bash yet, with a trap of its own
+  [[ /proc/$1/exe -ef $mixspan ]] || return # bash yet, with a trap of its own
   caught=$(awk '$1 == "SigCgt:" { print $2 }' "/proc/$1/status" 2>/dev/null)
   (((16#${caught:-0}) & 2))
 }

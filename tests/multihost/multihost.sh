@@ -70,7 +70,7 @@ start_until() {
 ranks_left() {
   local pid
   for pid in $(pgrep -f "train $work"); do
-    [[ $(readlink "/proc/$pid/exe") == "$mixspan" ]] && return 0
+    [[ /proc/$pid/exe -ef $mixspan ]] && return 0
   done
   return 1
 }
@@ -92,7 +92,7 @@ ends_within() {
 rank_on_host() { # prints the pid of the rank on host $1
   local pid
   for pid in $(ip netns pids "ms-h$1"); do
-    [[ $(readlink "/proc/$pid/exe") == "$mixspan" ]] && echo "$pid" && return
+    [[ /proc/$pid/exe -ef $mixspan ]] && echo "$pid" && return
   done
 }
 

@@ -112,7 +112,7 @@ says() { grep -qs -- "$2" "$1/status.json"; }
 ranks_of() {
   local pid
   for pid in $(pgrep -f "train .*$1( |\$)"); do
-    [[ $(readlink "/proc/$pid/exe") == "$mixspan" ]] && echo "$pid"
+    [[ /proc/$pid/exe -ef $mixspan ]] && echo "$pid"
   done
 }
 # told_to_save RUN: USR1 waits for its held ranks.
