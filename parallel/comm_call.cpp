@@ -204,7 +204,13 @@ void GroupCall::wait() {
                                                        std::chrono::duration<double>(timeout))
                                          : Clock::time_point::max();
   while (true) {
-    endpoint.check_usable();
+    endpoint.check_usable([&] {
+      // Another rank may give up first because it waits for this one, which is not the culprit.
+      const double waited = seconds_between(begin, Clock::now());
+      if (complete_ || waited < timeout / 2) return std::string();
+      return fmt::format("; {} itself had waited {:.3g} s in {}", group_->name(group_->rank),
+                         waited, awaited());
+    });
     const std::uint64_t seen = link.news();
     endpoint.advance_all();
     if (complete_) break;
@@ -226,6 +232,12 @@ void GroupCall::wait() {
 }
 
 void GroupCall::fail_missing() {
+  Endpoint& endpoint = *group_->endpoint;
+  endpoint.fail(fmt::format("{} waited more than {:g} s in {}", group_->name(group_->rank),
+                            endpoint.timeout_seconds(), awaited()));
+}
+
+std::string GroupCall::awaited() const {
   std::string missing;
   std::vector<bool> named(group_->members.size());
   for (const Message& message : messages_) {
@@ -238,9 +250,7 @@ void GroupCall::fail_missing() {
         message.incoming ? "sends nothing" : "does not take what it is sent",
         heard ? "last heard of in " + heard->call() : std::string("never heard of on this axis"));
   }
-  group_->endpoint->fail(
-      fmt::format("{} waited more than {:g} s in {} for {}", group_->name(group_->rank),
-                  group_->endpoint->timeout_seconds(), envelope_.call(), missing));
+  return fmt::format("{} for {}", envelope_.call(), missing);
 }
 
 std::string GroupCall::traced_name(std::string_view prefix) const {

@@ -88,6 +88,7 @@ class GroupCall final : public Pending::Work {
   void launch();
   void complete();
   [[noreturn]] void fail_missing();
+  std::string awaited() const;  // this call and the ranks that it waits for
   std::string traced_name(std::string_view prefix) const;
   Group::Count& count();
 

@@ -32,10 +32,10 @@ void Endpoint::advance_all() {
   for (GroupCall* call : under_way_) call->advance();
 }
 
-void Endpoint::check_usable() {
+void Endpoint::check_usable(const std::function<std::string()>& addition) {
   if (const std::optional<std::string> reason = link_->aborted()) {
     if (device_) device_->end_nccl();
-    throw CommunicationError(report(*reason));
+    throw CommunicationError(report(*reason + (addition ? addition() : "")));
   }
   if (!dropped_.empty()) {
     throw CommunicationError(

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,8 +42,9 @@ class Endpoint {
   /// gets on while this rank waits for another one.
   void advance_all();
 
-  /// Throws CommunicationError when the world has failed or a call was dropped.
-  void check_usable();
+  /// Throws CommunicationError when the world has failed, with what this rank has to add to the
+  /// reason, or a call was dropped.
+  void check_usable(const std::function<std::string()>& addition = {});
   /// No further call is possible: the messages of a dropped one would be taken for it.
   void mark_dropped(const std::string& call);
   /// Aborts the world with this reason and throws CommunicationError with it and the history.

@@ -137,8 +137,9 @@ class Communicator {
   Communicator() = default;
 };
 
-/// Another rank failed, is missing or does something else. The message says which, and lists the
-/// last operations of this rank.
+/// Another rank failed, is missing or does something else. The message says which, for whom this
+/// rank itself had waited long, and lists its last operations: the rank that the first to give up
+/// names may only have waited for a third.
 class CommunicationError : public Error {
  public:
   using Error::Error;

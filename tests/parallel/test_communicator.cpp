@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "parallel/comm_history.h"
 #include "parallel/thread_ranks.h"
@@ -131,6 +133,26 @@ TEST(ThreadRanks, ARankThatStaysAwayEndsAll) {
     EXPECT_TRUE(has(failure.of_rank[static_cast<std::size_t>(rank)],
                     "waited more than 0.3 s in barrier \"end\" (call 0) for rank 3"));
   }
+}
+
+TEST(ThreadRanks, ARankThatOthersGiveUpSaysWhomItWaitedFor) {
+  std::atomic<bool> waits = false;
+  const Failure failure = run_to_failure(3, 0, [&](Communicator& world) {
+    if (world.rank() == 0) {
+      waits = true;
+      waits.notify_one();
+      world.barrier({.what = "end"});
+    }
+    if (world.rank() == 1) {
+      waits.wait(false);
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      world.abort("rank 1 waited for rank 0");
+    }
+  });
+  const std::string& text = failure.of_rank[0];
+  EXPECT_TRUE(has(text, "rank 1 waited for rank 0; rank 0 itself had waited 0."));
+  EXPECT_TRUE(has(text, " s in barrier \"end\" (call 0) for "));
+  EXPECT_TRUE(has(text, "rank 2 (sends nothing; never heard of on this axis)\nlast operations"));
 }
 
 TEST(History, KeepsTheLastOperations) {
