@@ -10,6 +10,7 @@
 #include "kernels/matmul_bf16.h"
 #include "kernels/sgemm.h"
 #include "kernels/simd/row_ops.h"
+#include "kernels/tile_ranges.h"
 
 namespace mixspan {
 
@@ -20,11 +21,14 @@ struct Tile {
   std::int64_t row, rows, col, cols;
 };
 
+std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
 // Cuts a result of (M, N) into tiles; one sgemm on one thread computes each. A function of the
-// shape alone. A library call packs its operands anew, so tiles are large: 512 x 384 reaches 93 to
-// 104 % of the rate of a 2048^3 product, 128 x 384 only 86 to 96 % where op(b) is transposed.
+// shape alone. A library call packs anew what it cannot read where it lies, so tiles are large.
 class Tiling {
  public:
+  static constexpr std::int64_t kCols = 384;
+
   Tiling(std::int64_t M, std::int64_t N) : M_(M), N_(N) {
     if (M == 0 || N == 0) return;
     across_ = chunk_count(N, kCols);
@@ -46,9 +50,8 @@ class Tiling {
   }
 
  private:
-  static constexpr std::int64_t kRows = 512, kCols = 384, kFewestRows = 96;
+  static constexpr std::int64_t kRows = 512, kFewestRows = 96;
   static constexpr std::int64_t kManyTiles = 16, kShare = 4;
-  static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
   std::int64_t M_, N_, across_ = 0, down_ = 0, rows_ = 0, cols_ = 0;
 };
@@ -72,10 +75,15 @@ class Product {
   }
 
   std::int64_t tile_count() const { return tiling_.size(); }
-  Tile tile(std::int64_t i) const { return tiling_[i]; }
+  Tile tile(std::int64_t i) const {
+    Tile t = tiling_[i];
+    t.col += first_col_;
+    return t;
+  }
   void run(const Tile& t) const {
+    const std::int64_t col = t.col - first_col_;
     const float* a = a_.data<float>() + (trans_a_ ? t.row : t.row * a_.stride(0));
-    const float* b = b_.data<float>() + (trans_b_ ? t.col * b_.stride(0) : t.col);
+    const float* b = b_.data<float>() + (trans_b_ ? col * b_.stride(0) : col);
     float* c = c_.data<float>() + t.row * c_.stride(0) + t.col;
     if (K_ > 0) {
       sgemm(t.rows, t.cols, K_, {a, a_.stride(0), trans_a_}, {b, b_.stride(0), trans_b_}, c,
@@ -85,11 +93,43 @@ class Product {
     }
   }
 
+  // Whether to turn the columns of op(b) into rows first. The library multiplies by rows where they
+  // lie, but packs columns anew for each tile: (1024, 384) by a transposed (1152, 384) runs at 197
+  // GFLOP/s instead of 173, (4096, 768) by (2304, 768) at 216 instead of 208. A few rows of a are
+  // not worth the copy.
+  bool turns() const { return trans_b_ && K_ > 0 && c_.dim(0) >= kFewestRows; }
+  View allocate_turned(const Exec& exec) const {
+    const std::int64_t N = c_.dim(1), times = chunk_count(N * K_, kMostTurned);
+    const std::int64_t cols = std::min(N, round_up(chunk_count(N, times), Tiling::kCols));
+    const Shape shape{K_, row_stride(cols, DType::f32, DeviceKind::cpu)};
+    return exec.scratch.allocate("columns as rows", shape).slice(1, 0, cols);
+  }
+  // The product for these columns; overwrites `rows` with them.
+  Product turned(const Exec& exec, Range cols, View rows) const {
+    const simd::RowOps& ops = simd::row_ops(exec.isa);
+    for_each_chunk(exec.threads, cols.size(), kTurned, [&](auto begin, auto end, auto) {
+      ops.transpose(rows.data<float>() + begin, rows.stride(0),
+                    b_.data<float>() + (cols.begin + begin) * b_.stride(0), b_.stride(0),
+                    end - begin, K_);
+    });
+    Product part = *this;
+    part.b_ = rows;
+    part.trans_b_ = false;
+    part.first_col_ = cols.begin;
+    part.tiling_ = Tiling(c_.dim(0), cols.size());
+    return part;
+  }
+  std::int64_t cols() const { return c_.dim(1); }
+
  private:
+  static constexpr std::int64_t kFewestRows = 512, kMostTurned = std::int64_t{2} << 20;
+  static constexpr std::int64_t kTurned = 64;  // columns that a thread turns at a time
+
   View c_;
   ConstView a_, b_;
   bool trans_a_, trans_b_, add_;
   std::int64_t K_;
+  std::int64_t first_col_ = 0;  // of c, for the tiles and b
   Tiling tiling_;
 };
 
@@ -100,26 +140,33 @@ const float* at(const ConstView& v, std::int64_t row, std::int64_t col) {
   return v.data<float>() + row * v.stride(0) + col;
 }
 
+// Calls body(product, tile) on all threads for each tile of the result.
+template <class Body>
+void for_each_tile(const Exec& exec, const Product& product, Body body) {
+  const auto share_out = [&](const Product& part) {
+    exec.threads.for_each(part.tile_count(),
+                          [&](std::int64_t i, int) { body(part, part.tile(i)); });
+  };
+  if (!product.turns()) return share_out(product);
+  const Arena::Scope scope(exec.scratch);
+  const View rows = product.allocate_turned(exec);
+  for (std::int64_t col = 0; col < product.cols(); col += rows.dim(1)) {
+    share_out(product.turned(exec, {col, std::min(col + rows.dim(1), product.cols())}, rows));
+  }
+}
+
 // y = x w^T with `before(row, tile)` run on each row of a tile to set what the product is added to,
 // and `after(row, tile)` on each row of the finished tile, while it is in cache.
 template <class Before, class After>
 void linear(const Exec& exec, const Product& product, Before before, After after) {
-  exec.threads.for_each(product.tile_count(), [&](std::int64_t i, int) {
-    const Tile t = product.tile(i);
+  for_each_tile(exec, product, [&](const Product& part, const Tile& t) {
     for (std::int64_t r = t.row; r < t.row + t.rows; ++r) before(r, t);
-    product.run(t);
+    part.run(t);
     for (std::int64_t r = t.row; r < t.row + t.rows; ++r) after(r, t);
   });
 }
 
 constexpr auto kNothing = [](std::int64_t, const Tile&) {};
-
-// Copies the bias into a row of a tile.
-auto start_with(const ConstView& bias, const View& y) {
-  return [bias, y](std::int64_t r, const Tile& t) {
-    if (!bias.empty()) std::copy_n(bias.data<float>() + t.col, t.cols, at(y, r, t.col));
-  };
-}
 
 bool in_bf16(const Exec& exec) { return exec.precision == Precision::bf16; }
 
@@ -128,6 +175,12 @@ void check_bias(std::string_view name, const ConstView& bias, std::int64_t F) {
 }
 
 }  // namespace
+
+std::int64_t row_stride(std::int64_t cols, DType dtype, DeviceKind device) {
+  constexpr std::int64_t kPage = 4096 / sizeof(float), kLine = 16;
+  const bool meet = device == DeviceKind::cpu && dtype == DType::f32 && cols % kPage == 0;
+  return cols + (meet ? kLine : 0);
+}
 
 void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
             Accumulate accumulate) {
@@ -144,9 +197,12 @@ void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstVie
   if (exec.device.is_cuda()) return cuda::linear_forward(exec, y, x, w, bias);
   if (exec.oracle) return oracle::linear_forward(y, x, w, bias);
   check_bias("linear_forward: bias", bias, y.dim(1));
-  const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, !bias.empty());
+  const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, false);
   if (in_bf16(exec)) return bf16_product::linear_forward(exec, y, x, w, bias, {});
-  linear(exec, product, start_with(bias, y), kNothing);
+  const simd::RowOps& ops = simd::row_ops(exec.isa);
+  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+    if (!bias.empty()) ops.add(at(y, r, t.col), bias.data<float>() + t.col, t.cols);
+  });
 }
 
 void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias,
@@ -181,11 +237,11 @@ void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstV
   check_bias("linear_gelu_forward: bias", bias, y.dim(1));
   if (!pre.empty()) check_shape("linear_gelu_forward: pre", pre, y.shape());
   const View sums = pre.empty() ? y : pre;
-  const Product product("linear_gelu_forward", sums, Transpose::no, x, Transpose::yes, w,
-                        !bias.empty());
+  const Product product("linear_gelu_forward", sums, Transpose::no, x, Transpose::yes, w, false);
   if (in_bf16(exec)) return bf16_product::linear_gelu_forward(exec, y, pre, x, w, bias);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
-  linear(exec, product, start_with(bias, sums), [&](std::int64_t r, const Tile& t) {
+  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+    if (!bias.empty()) ops.add(at(sums, r, t.col), bias.data<float>() + t.col, t.cols);
     ops.gelu(at(y, r, t.col), at(sums, r, t.col), t.cols);
   });
 }
@@ -227,14 +283,35 @@ void linear_backward(const Exec& exec, View dx, View dw, View dbias, ConstView d
   for (std::int64_t p = 0; p < pieces; ++p) ops.add(dbias.data<float>(), at(sums, p, 0), F);
 }
 
-void linear_gelu_input_gradient(const Exec& exec, View dpre, ConstView dy, ConstView w,
+void linear_gelu_input_gradient(const Exec& exec, View dpre, View act, ConstView dy, ConstView w,
                                 ConstView pre) {
+  check_shape("linear_gelu_input_gradient: pre", pre, dpre.shape());
+  if (!act.empty()) check_shape("linear_gelu_input_gradient: act", act, dpre.shape());
   if (exec.device.is_cuda()) {
-    const TraceRange range(exec.tracer, "matmul");
-    return cuda::linear_gelu_input_gradient(exec, dpre, dy, w, pre);
+    {
+      const TraceRange range(exec.tracer, "matmul");
+      cuda::linear_gelu_input_gradient(exec, dpre, dy, w, pre);
+    }
+    if (!act.empty()) gelu_forward(exec, act, pre);
+    return;
   }
-  matmul(exec, dpre, Transpose::no, dy, Transpose::no, w);
-  gelu_backward(exec, dpre, dpre, pre);
+  if (exec.oracle) return oracle::linear_gelu_input_gradient(dpre, act, dy, w, pre);
+  if (in_bf16(exec)) {  // whose columns are too narrow to do it while they are in cache
+    matmul(exec, dpre, Transpose::no, dy, Transpose::no, w);
+    gelu_backward(exec, dpre, dpre, pre);
+    if (!act.empty()) gelu_forward(exec, act, pre);
+    return;
+  }
+  const TraceRange range(exec.tracer, "matmul");
+  const Product product("linear_gelu_input_gradient", dpre, Transpose::no, dy, Transpose::no, w,
+                        false);
+  const simd::RowOps& ops = simd::row_ops(exec.isa);
+  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+    float* d = at(dpre, r, t.col);
+    const float* x = at(pre, r, t.col);
+    if (act.empty()) return ops.gelu_backward(d, d, x, t.cols);
+    ops.gelu_and_backward(at(act, r, t.col), d, d, x, t.cols);
+  });
 }
 
 }  // namespace mixspan

@@ -79,4 +79,10 @@ void linear_backward(View dx, View dw, View dbias, ConstView dy, ConstView x, Co
   write_values(dbias, sums);
 }
 
+void linear_gelu_input_gradient(View dpre, View act, ConstView dy, ConstView w, ConstView pre) {
+  matmul(dpre, Transpose::no, dy, Transpose::no, w, Accumulate::overwrite);
+  gelu_backward(dpre, dpre, pre);
+  if (!act.empty()) gelu_forward(act, pre);
+}
+
 }  // namespace mixspan::oracle

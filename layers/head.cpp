@@ -46,7 +46,8 @@ std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab, DeviceKind devic
 
 std::int64_t logits_stride(std::int64_t vocab, DeviceKind device) {
   constexpr std::int64_t kStep = 8;  // 16 bytes of bf16
-  return device == DeviceKind::cuda ? (vocab + kStep - 1) / kStep * kStep : vocab;
+  return device == DeviceKind::cuda ? (vocab + kStep - 1) / kStep * kStep
+                                    : row_stride(vocab, DType::f32, device);
 }
 
 Head::Head(const ModelConfig& c, const ModelParallel& parallel, ParamId wte, ParamList& list)

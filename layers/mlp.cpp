@@ -1,6 +1,5 @@
 #include "layers/mlp.h"
 
-#include "kernels/gelu.h"
 #include "kernels/matmul.h"
 
 namespace mixspan {
@@ -26,9 +25,9 @@ Mlp::Mlp(const std::string& prefix, LayerPlace place, std::int64_t C, std::int64
 void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstView residual,
                   std::int64_t R, Saved& saved) const {
   const TensorParallel& tp = place_.parallel->tp;
-  const Shape inner{R, p.weight(fc_bias_).size()};
-  const View pre = saved.make_as(ex, "mlp pre", inner, inner_dtype(ex));
-  const View act = saved.make_as(ex, "mlp act", inner, inner_dtype(ex), Rebuild::cheap);
+  const std::int64_t F = p.weight(fc_bias_).size();
+  const View pre = saved.make_rows(ex, "mlp pre", R, F, inner_dtype(ex));
+  const View act = saved.make_rows(ex, "mlp act", R, F, inner_dtype(ex), Rebuild::cheap);
   const Arena::Scope scope(ex.scratch);
   linear_gelu_forward(ex, act, pre, tp.gather(ex, {"mlp in", place_.layer}, x, R),
                       p.weight(fc_weight_), p.weight(fc_bias_));
@@ -41,12 +40,13 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
   const Arena::Scope scope(ex.scratch);
   const TensorParallel& tp = place_.parallel->tp;
   const View pre = saved.get("mlp pre");
-  const View d_inner = ex.scratch.allocate("d mlp", pre.shape(), pre.dtype());
+  const View d_inner =
+      ex.scratch.allocate("d mlp", {R, pre.stride(0)}, pre.dtype()).slice(1, 0, pre.dim(1));
   const ConstView all_dy = tp.gather(ex, {"d mlp out", place_.layer}, dy, R);
-  linear_gelu_input_gradient(ex, d_inner, all_dy, p.weight(proj_weight_), pre);
   // Nothing reads `pre` after that, so what its GELU was takes its place and no memory of its own.
+  const View again = saved.has("mlp act") ? View() : pre;
+  linear_gelu_input_gradient(ex, d_inner, again, all_dy, p.weight(proj_weight_), pre);
   const View act = saved.has("mlp act") ? saved.get("mlp act") : pre;
-  if (!saved.has("mlp act")) gelu_forward(ex, act, pre);
   linear_backward(ex, {}, p.grad(proj_weight_), p.grad(proj_bias_), all_dy, act,
                   p.weight(proj_weight_));
   const View dx_partial = tp.partial(ex, dx, R);

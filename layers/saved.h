@@ -8,6 +8,7 @@
 
 #include "core/arena.h"
 #include "core/exec.h"
+#include "kernels/matmul.h"
 #include "layers/model_config.h"
 
 namespace mixspan {
@@ -33,11 +34,13 @@ class Saved {
   /// For what is not stored as activations are: sums, and statistics of rows.
   View make_as(const Exec& ex, std::string_view name, Shape shape, DType dtype,
                Rebuild cost = Rebuild::dear) {
-    const bool keep =
-        policy_ == Recompute::none || (policy_ == Recompute::selective && cost == Rebuild::dear);
-    const View v = (keep ? *arena_ : ex.scratch).allocate(name, shape, dtype);
-    if (keep) kept_.emplace_back(name, v);
-    return v;
+    return keep(name, arena_for(ex, cost).allocate(name, shape, dtype), cost);
+  }
+  /// (rows, cols), the rows row_stride() apart.
+  View make_rows(const Exec& ex, std::string_view name, std::int64_t rows, std::int64_t cols,
+                 DType dtype, Rebuild cost = Rebuild::dear) {
+    const Shape shape{rows, row_stride(cols, dtype, ex.device.kind)};
+    return keep(name, arena_for(ex, cost).allocate(name, shape, dtype).slice(1, 0, cols), cost);
   }
   bool has(std::string_view name) const { return find(name) != nullptr; }
   View get(std::string_view name) const {
@@ -48,6 +51,16 @@ class Saved {
   Recompute policy() const { return policy_; }
 
  private:
+  bool keeps(Rebuild cost) const {
+    return policy_ == Recompute::none || (policy_ == Recompute::selective && cost == Rebuild::dear);
+  }
+  Arena& arena_for(const Exec& ex, Rebuild cost) const {
+    return keeps(cost) ? *arena_ : ex.scratch;
+  }
+  View keep(std::string_view name, View v, Rebuild cost) {
+    if (keeps(cost)) kept_.emplace_back(name, v);
+    return v;
+  }
   const View* find(std::string_view name) const {
     for (const auto& [n, v] : kept_) {
       if (n == name) return &v;

@@ -138,8 +138,7 @@ class Communicator {
 };
 
 /// Another rank failed, is missing or does something else. The message says which, for whom this
-/// rank itself had waited long, and lists its last operations: the rank that the first to give up
-/// names may only have waited for a third.
+/// rank had waited long (who is missing may itself have waited), and lists its last operations.
 class CommunicationError : public Error {
  public:
   using Error::Error;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/matmul.h"
 #include "layers/head.h"
 #include "layers/model.h"
 
@@ -36,7 +37,7 @@ struct Sizes {
         number(bytes_of(place.activations)),
         hidden(held * m.width * number),
         all(rows * m.width * number),
-        inner(rows * m.mlp() / p.tp * bytes_of(place.inner)),
+        inner(rows * row_stride(m.mlp() / p.tp, place.inner, place.device) * bytes_of(place.inner)),
         heads(rows * m.width / p.tp * number),
         lse(rows * m.heads / p.tp * kFloat),
         norm(2 * held * kFloat),

@@ -31,9 +31,14 @@ struct RowOps {
   void (*add)(float* y, const float* x, std::int64_t n);                     // y += x
   void (*sum_of)(float* y, const float* a, const float* b, std::int64_t n);  // y = a + b
   void (*scale)(float* y, float factor, std::int64_t n);                     // y *= factor
+  /// y(cols, rows) = the transpose of x(rows, cols); rows of each `stride` numbers apart.
+  void (*transpose)(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+                    std::int64_t rows, std::int64_t cols);
 
   void (*gelu)(float* y, const float* x, std::int64_t n);
   void (*gelu_backward)(float* dx, const float* dy, const float* x, std::int64_t n);
+  /// Both, with the bits of each. y may be x.
+  void (*gelu_and_backward)(float* y, float* dx, const float* dy, const float* x, std::int64_t n);
 
   float (*mean)(const float* x, std::int64_t n);
   /// Mean of the squared distances from `mean`.

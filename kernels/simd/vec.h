@@ -68,6 +68,9 @@ struct Vec {
     for (int i = 0; i < L; ++i) r[i] = __builtin_sqrtf(v[i]);
     return r;
   }
+  /// a0 b0 a1 b1 ..: of the first halves, and of the last ones.
+  static F first_in_turn(F a, F b) { return in_turn(a, b, 0); }
+  static F last_in_turn(F a, F b) { return in_turn(a, b, L / 2); }
   static F max(F a, F b) { return a > b ? a : b; }  // b where a is a NaN
 
   /// exp(x) within 2e-7 relative for x in [-87.3, 88]; 0 below; exp(88) above; NaN for NaN.
@@ -93,6 +96,13 @@ struct Vec {
     F two_to_n;
     __builtin_memcpy(&two_to_n, &power, sizeof(two_to_n));
     return x < -87.3f ? F{} : p * two_to_n;
+  }
+
+ private:
+  static F in_turn(F a, F b, std::uint32_t from) {
+    I lanes;
+    for (std::uint32_t i = 0; i < L; ++i) lanes[i] = from + i / 2 + (i % 2) * L;
+    return __builtin_shuffle(a, b, lanes);
   }
 };
 

@@ -195,14 +195,16 @@ class LinearOnDevice : public MatmulOnDevice {
     // Its gradient: dpre(M, F) of a layer (F) -> (C), with pre as it was stored.
     const Both dy = both({M, C}, dtype, 5), v = both({C, F}, dtype, 6);
     Tensor dpre = poisoned({M, F}, dtype);
-    linear_gelu_input_gradient(ex, dpre, dy, v, pre);
-    Tensor want_dpre({M, F}, DType::f64);
+    Tensor act = poisoned({M, F}, dtype);
+    linear_gelu_input_gradient(ex, dpre, act, dy, v, pre);
+    Tensor want_dpre({M, F}, DType::f64), want_act({M, F}, DType::f64);
     test::TestExec cpu(1);
     Exec plain = cpu.exec();
     plain.oracle = true;
-    linear_gelu_input_gradient(plain, want_dpre, dy.host, v.host,
+    linear_gelu_input_gradient(plain, want_dpre, want_act, dy.host, v.host,
                                as_dtype(DType::f64, download(pre)));
     EXPECT_EQ(test::differs(as_dtype(DType::f32, download(dpre)), want_dpre, near), "") << "dpre";
+    EXPECT_EQ(test::differs(as_dtype(DType::f32, download(act)), want_act, near), "") << "again";
   }
 
   void backward(const Exec& ex, DType dtype, Sizes s) {

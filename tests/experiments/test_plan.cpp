@@ -130,9 +130,10 @@ TEST(FeasiblePlan, RefusesInOneLineWithMeshesThatWouldDo) {
   r.parallel.tp = 1;
   r.parallel.dp = 8;
   r.model.recompute = "none";
-  // 1.38 G parameters twice and an eighth of twice that; 16 results of (32768, 2048) a layer.
+  // 1.38 G parameters twice and an eighth of twice that; 16 results of (32768, 2048) a layer, rows
+  // of the MLP's 16 numbers longer.
   EXPECT_EQ(refused().substr(0, 65),
-            "parallel: 117.2 GB for each rank do not fit the 80.0 GB of h100x8");
+            "parallel: 117.3 GB for each rank do not fit the 80.0 GB of h100x8");
   EXPECT_NE(refused().find("of 8 ranks these would do: dp 4 x cp 2 x tp 1"), std::string::npos)
       << refused();
   r.machine.memory_bytes = 1000;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/gelu.h"
 #include "kernels/sgemm.h"
 #include "tests/kernels/dense_support.h"
 #include "tests/support/close.h"
@@ -45,6 +46,31 @@ TEST(Matmul, AgreesWithTheOracleForEveryTransposition) {
       }
     }
   }
+}
+
+// Many rows: the columns of a transposed operand become rows first, here in two parts, with ends
+// that are no whole squares.
+TEST(Matmul, AgreesWhereColumnsAreTurnedIntoRows) {
+  TestExec test(2);
+  constexpr std::int64_t M = 515, N = 803, K = 2700;
+  const Tensor a = random_tensor({M, K}, 1), b = random_tensor({N, K}, 2);
+  Tensor want({M, N}, DType::f64);
+  oracle::matmul(want, Transpose::no, a, Transpose::yes, b, Accumulate::overwrite);
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa > best_isa()) continue;
+    Exec exec = test.exec();
+    exec.isa = isa;
+    Tensor got = poisoned_tensor({M, N});
+    matmul(exec, got, Transpose::no, a, Transpose::yes, b);
+    EXPECT_EQ(differs(got, want, kReduction), "") << name_of(isa);
+  }
+}
+
+TEST(Matmul, RowsOfFp32OnACpuDoNotLieWholePagesApart) {
+  EXPECT_EQ(row_stride(3072, DType::f32, DeviceKind::cpu), 3088);
+  EXPECT_EQ(row_stride(1536, DType::f32, DeviceKind::cpu), 1536);
+  EXPECT_EQ(row_stride(3072, DType::bf16, DeviceKind::cpu), 3072);
+  EXPECT_EQ(row_stride(3072, DType::f32, DeviceKind::cuda), 3072);
 }
 
 TEST(Matmul, OfNothingIsZeroAndAddsNothing) {
@@ -132,12 +158,14 @@ struct LinearResults {
         pre({M, F}, dtype),
         dx({M, C}, dtype),
         dw({F, C}, dtype),
-        dbias({F}, dtype) {
-    for (Tensor* t : {&y, &residual_y, &gelu_y, &pre, &dx}) {
+        dbias({F}, dtype),
+        dpre({M, C}, dtype),
+        act({M, C}, dtype) {
+    for (Tensor* t : {&y, &residual_y, &gelu_y, &pre, &dx, &dpre, &act}) {
       *t = poisoned_tensor(t->shape(), dtype);
     }
   }
-  Tensor y, residual_y, gelu_y, pre, dx, dw, dbias;
+  Tensor y, residual_y, gelu_y, pre, dx, dw, dbias, dpre, act;
 };
 
 LinearResults linear_results(const Exec& exec, DType dtype, std::int64_t M, std::int64_t F,
@@ -152,6 +180,7 @@ LinearResults linear_results(const Exec& exec, DType dtype, std::int64_t M, std:
   linear_residual_forward(exec, r.residual_y, x, w, bias, residual);
   linear_gelu_forward(exec, r.gelu_y, r.pre, x, w, bias);
   linear_backward(exec, r.dx, r.dw, r.dbias, dy, x, w);
+  linear_gelu_input_gradient(exec, r.dpre, r.act, dy, w, x);
   return r;
 }
 
@@ -171,6 +200,8 @@ TEST(Linear, AgreesWithTheOracle) {
     EXPECT_EQ(differs(got.dx, want.dx, kReduction), "") << size;
     EXPECT_EQ(differs(got.dw, want.dw, kReduction), "") << size;
     EXPECT_EQ(differs(got.dbias, want.dbias, kReduction), "") << size;
+    EXPECT_EQ(differs(got.dpre, want.dpre, kReduction), "") << size;
+    EXPECT_EQ(differs(got.act, want.act, kReduction), "") << size;
   }
 }
 
@@ -188,6 +219,8 @@ TEST(Linear, BitsDoNotDependOnThreads) {
       EXPECT_EQ(bits_differ(got.dx, want.dx), "") << threads;
       EXPECT_EQ(bits_differ(got.dw, want.dw), "") << threads;
       EXPECT_EQ(bits_differ(got.dbias, want.dbias), "") << threads;
+      EXPECT_EQ(bits_differ(got.dpre, want.dpre), "") << threads;
+      EXPECT_EQ(bits_differ(got.act, want.act), "") << threads;
     }
   }
 }
@@ -210,6 +243,28 @@ TEST(Linear, EmptyArgumentsAreLeftOut) {
   linear_backward(exec, dx, dw, dbias, dy, x, w);
   linear_backward(exec, {}, dw_alone, {}, dy, x, w);
   EXPECT_EQ(bits_differ(dw_alone, dw), "");
+}
+
+// Which is why a policy of recomputation changes no bit.
+TEST(Linear, GradientThroughGeluHasTheBitsOfItsParts) {
+  TestExec test(2);
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa > best_isa()) continue;
+    Exec exec = test.exec();
+    exec.isa = isa;
+    const Tensor dy = random_tensor({65, 33}, 1), w = random_tensor({33, 127}, 2);
+    const Tensor pre = random_tensor({65, 127}, 3, 3);
+    Tensor want({65, 127}), want_act({65, 127}), got({65, 127}), alone({65, 127});
+    Tensor in_place = test::copy_of(pre);
+    matmul(exec, want, Transpose::no, dy, Transpose::no, w);
+    gelu_backward(exec, want, want, pre);
+    gelu_forward(exec, want_act, pre);
+    linear_gelu_input_gradient(exec, got, in_place, dy, w, in_place);
+    linear_gelu_input_gradient(exec, alone, {}, dy, w, pre);
+    EXPECT_EQ(bits_differ(got, want), "") << name_of(isa);
+    EXPECT_EQ(bits_differ(alone, want), "") << name_of(isa);
+    EXPECT_EQ(bits_differ(in_place, want_act), "") << name_of(isa);
+  }
 }
 
 TEST(Linear, ResidualMayBeTheOutput) {

@@ -362,6 +362,22 @@ TEST(Bf16Storage, OfGelu) {
   }
 }
 
+TEST(Bf16Linear, GradientThroughGeluAgreesWithTheOracle) {
+  TestExec test(2);
+  const Tensor dy = bf16_tensor({65, 33}, 1), w = bf16_tensor({33, 127}, 2);
+  const Tensor pre = bf16_tensor({65, 127}, 3, 3);
+  Tensor want({65, 127}, DType::f64), want_act({65, 127}, DType::f64);
+  oracle::linear_gelu_input_gradient(want, want_act, dy, w, pre);
+  Tensor got = poisoned_tensor({65, 127}), act = test::copy_of(pre);
+  linear_gelu_input_gradient(in_bf16(test), got, act, dy, w, act);
+  EXPECT_EQ(differs(got, want, kReduction), "");
+  EXPECT_EQ(differs(act, want_act, kReduction), "");
+  Tensor half = poisoned_halves({65, 127}), half_act = halves_of(pre);
+  linear_gelu_input_gradient(in_bf16(test), half, half_act, halves_of(dy), halves_of(w), half_act);
+  EXPECT_EQ(differs(half, want, test::kBf16), "");
+  EXPECT_EQ(differs(half_act, want_act, test::kBf16Rounding), "");
+}
+
 TEST(Bf16Storage, IsNoMatterForProductsOfFp32) {
   TestExec test(1);
   Tensor c({2, 2}), half = halves_of(Tensor({2, 2}));

@@ -63,7 +63,7 @@ void add_layer(std::vector<Product>& all, Matrices& m, const std::string& name, 
   }
   if (name == "fc_proj") {
     const View pre = part(m.pre, rows, C);
-    add("dx, gelu", [=](const Exec& ex) { linear_gelu_input_gradient(ex, dx, dy, w, pre); });
+    add("dx, gelu", [=](const Exec& ex) { linear_gelu_input_gradient(ex, dx, {}, dy, w, pre); });
   } else {
     add("dx", [=](const Exec& ex) { matmul(ex, dx, Transpose::no, dy, Transpose::no, w); });
   }
