@@ -56,6 +56,23 @@ class Tiling {
   std::int64_t M_, N_, across_ = 0, down_ = 0, rows_ = 0, cols_ = 0;
 };
 
+// How many columns of a transposed right operand (N, K) are turned into rows at a time, for M rows
+// of the left one; 0: none. The library multiplies by rows where they lie, but packs columns anew
+// for each tile: (1024, 384) by a transposed (1152, 384) runs at 197 GFLOP/s instead of 173, (4096,
+// 768) by (2304, 768) at 216 instead of 208. A few rows are not worth the copy. All columns, or
+// those of some tiles that take 8 MiB at most; one tile's at least.
+std::int64_t cols_to_turn(std::int64_t M, std::int64_t N, std::int64_t K) {
+  constexpr std::int64_t kFewestRows = 512, kMostNumbers = std::int64_t{2} << 20;
+  if (M < kFewestRows || N == 0 || K == 0) return 0;
+  const std::int64_t most = std::max<std::int64_t>(1, kMostNumbers / K / Tiling::kCols);
+  const std::int64_t parts = chunk_count(N, most * Tiling::kCols);
+  return std::min(N, round_up(chunk_count(N, parts), Tiling::kCols));
+}
+
+Shape turned_shape(std::int64_t cols, std::int64_t K) {
+  return {K, row_stride(cols, DType::f32, DeviceKind::cpu)};
+}
+
 // c(M, N) = op(a)(M, K) op(b)(K, N), or c += where `add`. The shapes are checked when it is made.
 class Product {
  public:
@@ -93,16 +110,9 @@ class Product {
     }
   }
 
-  // Whether to turn the columns of op(b) into rows first. The library multiplies by rows where they
-  // lie, but packs columns anew for each tile: (1024, 384) by a transposed (1152, 384) runs at 197
-  // GFLOP/s instead of 173, (4096, 768) by (2304, 768) at 216 instead of 208. A few rows of a are
-  // not worth the copy.
-  bool turns() const { return trans_b_ && K_ > 0 && c_.dim(0) >= kFewestRows; }
-  View allocate_turned(const Exec& exec) const {
-    const std::int64_t N = c_.dim(1), times = chunk_count(N * K_, kMostTurned);
-    const std::int64_t cols = std::min(N, round_up(chunk_count(N, times), Tiling::kCols));
-    const Shape shape{K_, row_stride(cols, DType::f32, DeviceKind::cpu)};
-    return exec.scratch.allocate("columns as rows", shape).slice(1, 0, cols);
+  // How many columns of op(b) are turned into rows at a time, before they are multiplied; 0: none.
+  std::int64_t cols_to_turn() const {
+    return trans_b_ ? mixspan::cols_to_turn(c_.dim(0), c_.dim(1), K_) : 0;
   }
   // The product for these columns; overwrites `rows` with them.
   Product turned(const Exec& exec, Range cols, View rows) const {
@@ -120,16 +130,16 @@ class Product {
     return part;
   }
   std::int64_t cols() const { return c_.dim(1); }
+  std::int64_t depth() const { return K_; }
 
  private:
-  static constexpr std::int64_t kFewestRows = 512, kMostTurned = std::int64_t{2} << 20;
   static constexpr std::int64_t kTurned = 64;  // columns that a thread turns at a time
 
   View c_;
   ConstView a_, b_;
   bool trans_a_, trans_b_, add_;
   std::int64_t K_;
-  std::int64_t first_col_ = 0;  // of c, for the tiles and b
+  std::int64_t first_col_ = 0;  // columns of c that lie before b's
   Tiling tiling_;
 };
 
@@ -147,18 +157,19 @@ void for_each_tile(const Exec& exec, const Product& product, Body body) {
     exec.threads.for_each(part.tile_count(),
                           [&](std::int64_t i, int) { body(part, part.tile(i)); });
   };
-  if (!product.turns()) return share_out(product);
+  const std::int64_t cols = product.cols_to_turn();
+  if (cols == 0) return share_out(product);
   const Arena::Scope scope(exec.scratch);
-  const View rows = product.allocate_turned(exec);
-  for (std::int64_t col = 0; col < product.cols(); col += rows.dim(1)) {
-    share_out(product.turned(exec, {col, std::min(col + rows.dim(1), product.cols())}, rows));
+  const View rows = exec.scratch.allocate("columns as rows", turned_shape(cols, product.depth()));
+  for (std::int64_t col = 0; col < product.cols(); col += cols) {
+    share_out(product.turned(exec, {col, std::min(col + cols, product.cols())}, rows));
   }
 }
 
-// y = x w^T with `before(row, tile)` run on each row of a tile to set what the product is added to,
-// and `after(row, tile)` on each row of the finished tile, while it is in cache.
+// The product, with `before(row, tile)` run on each row of a tile to set what it is added to, and
+// `after(row, tile)` on each row of the finished tile, while it is in cache.
 template <class Before, class After>
-void linear(const Exec& exec, const Product& product, Before before, After after) {
+void run(const Exec& exec, const Product& product, Before before, After after) {
   for_each_tile(exec, product, [&](const Product& part, const Tile& t) {
     for (std::int64_t r = t.row; r < t.row + t.rows; ++r) before(r, t);
     part.run(t);
@@ -182,6 +193,11 @@ std::int64_t row_stride(std::int64_t cols, DType dtype, DeviceKind device) {
   return cols + (meet ? kLine : 0);
 }
 
+std::int64_t linear_scratch_bytes(std::int64_t M, std::int64_t F, std::int64_t C) {
+  const std::int64_t cols = cols_to_turn(M, F, C);
+  return cols == 0 ? 0 : turned_shape(cols, C).size() * static_cast<std::int64_t>(sizeof(float));
+}
+
 void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
             Accumulate accumulate) {
   const TraceRange range(exec.tracer, "matmul");
@@ -189,7 +205,7 @@ void matmul(const Exec& exec, View c, Transpose op_a, ConstView a, Transpose op_
   if (exec.oracle) return oracle::matmul(c, op_a, a, op_b, b, accumulate);
   const Product product("matmul", c, op_a, a, op_b, b, accumulate == Accumulate::add);
   if (in_bf16(exec)) return bf16_product::matmul(exec, c, op_a, a, op_b, b, accumulate);
-  linear(exec, product, kNothing, kNothing);
+  run(exec, product, kNothing, kNothing);
 }
 
 void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstView bias) {
@@ -200,7 +216,7 @@ void linear_forward(const Exec& exec, View y, ConstView x, ConstView w, ConstVie
   const Product product("linear_forward", y, Transpose::no, x, Transpose::yes, w, false);
   if (in_bf16(exec)) return bf16_product::linear_forward(exec, y, x, w, bias, {});
   const simd::RowOps& ops = simd::row_ops(exec.isa);
-  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+  run(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
     if (!bias.empty()) ops.add(at(y, r, t.col), bias.data<float>() + t.col, t.cols);
   });
 }
@@ -226,7 +242,7 @@ void linear_residual_forward(const Exec& exec, View y, ConstView x, ConstView w,
       std::copy_n(in, t.cols, out);
     }
   };
-  linear(exec, product, start, kNothing);
+  run(exec, product, start, kNothing);
 }
 
 void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstView w,
@@ -240,7 +256,7 @@ void linear_gelu_forward(const Exec& exec, View y, View pre, ConstView x, ConstV
   const Product product("linear_gelu_forward", sums, Transpose::no, x, Transpose::yes, w, false);
   if (in_bf16(exec)) return bf16_product::linear_gelu_forward(exec, y, pre, x, w, bias);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
-  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+  run(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
     if (!bias.empty()) ops.add(at(sums, r, t.col), bias.data<float>() + t.col, t.cols);
     ops.gelu(at(y, r, t.col), at(sums, r, t.col), t.cols);
   });
@@ -306,7 +322,7 @@ void linear_gelu_input_gradient(const Exec& exec, View dpre, View act, ConstView
   const Product product("linear_gelu_input_gradient", dpre, Transpose::no, dy, Transpose::no, w,
                         false);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
-  linear(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
+  run(exec, product, kNothing, [&](std::int64_t r, const Tile& t) {
     float* d = at(dpre, r, t.col);
     const float* x = at(pre, r, t.col);
     if (act.empty()) return ops.gelu_backward(d, d, x, t.cols);

@@ -27,6 +27,8 @@ std::int64_t row_stride(std::int64_t cols, DType dtype, DeviceKind device);
 void matmul(const Exec&, View c, Transpose op_a, ConstView a, Transpose op_b, ConstView b,
             Accumulate = Accumulate::overwrite);
 
+/// Scratch that the linear_*forward functions use for fp32 on a CPU.
+std::int64_t linear_scratch_bytes(std::int64_t M, std::int64_t F, std::int64_t C);
 /// y(M, F) = x(M, C) w(F, C)^T + bias(F). `bias` may be empty. Overwrites y.
 void linear_forward(const Exec&, View y, ConstView x, ConstView w, ConstView bias);
 /// y = x w^T + bias + residual: the projection that ends a branch. y may be the residual itself.
@@ -41,7 +43,7 @@ void linear_backward(const Exec&, View dx, View dw, View dbias, ConstView dy, Co
                      ConstView w);
 /// dpre(M, C) = (dy(M, F) w(F, C)) gelu'(pre(M, C)): the gradient before the GELU whose result the
 /// layer w reads; and act(M, C) = gelu(pre), that result again, unless `act` is empty. Overwrites
-/// both; act may be pre.
+/// both; act may be pre. But for fp32 on a CPU, pre and act are contiguous.
 void linear_gelu_input_gradient(const Exec&, View dpre, View act, ConstView dy, ConstView w,
                                 ConstView pre);
 

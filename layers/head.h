@@ -17,6 +17,7 @@ std::int64_t logits_rows(std::int64_t rows, std::int64_t vocab,
 
 /// How far apart the rows of these logits lie, in elements. On a device each begins at a multiple
 /// of 16 bytes, without which cuBLASLt takes slow kernels, or has none: GPT-2's 50257 tokens, say.
+/// On a CPU row_stride().
 std::int64_t logits_stride(std::int64_t vocab, DeviceKind device = DeviceKind::cpu);
 
 class Head {

@@ -34,13 +34,13 @@ class Saved {
   /// For what is not stored as activations are: sums, and statistics of rows.
   View make_as(const Exec& ex, std::string_view name, Shape shape, DType dtype,
                Rebuild cost = Rebuild::dear) {
-    return keep(name, arena_for(ex, cost).allocate(name, shape, dtype), cost);
+    return note(name, arena_for(ex, cost).allocate(name, shape, dtype), cost);
   }
   /// (rows, cols), the rows row_stride() apart.
   View make_rows(const Exec& ex, std::string_view name, std::int64_t rows, std::int64_t cols,
                  DType dtype, Rebuild cost = Rebuild::dear) {
     const Shape shape{rows, row_stride(cols, dtype, ex.device.kind)};
-    return keep(name, arena_for(ex, cost).allocate(name, shape, dtype).slice(1, 0, cols), cost);
+    return note(name, arena_for(ex, cost).allocate(name, shape, dtype).slice(1, 0, cols), cost);
   }
   bool has(std::string_view name) const { return find(name) != nullptr; }
   View get(std::string_view name) const {
@@ -57,7 +57,7 @@ class Saved {
   Arena& arena_for(const Exec& ex, Rebuild cost) const {
     return keeps(cost) ? *arena_ : ex.scratch;
   }
-  View keep(std::string_view name, View v, Rebuild cost) {
+  View note(std::string_view name, View v, Rebuild cost) {
     if (keeps(cost)) kept_.emplace_back(name, v);
     return v;
   }

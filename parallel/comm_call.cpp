@@ -207,7 +207,7 @@ void GroupCall::wait() {
     endpoint.check_usable([&] {
       // Another rank may give up first because it waits for this one, which is not the culprit.
       const double waited = seconds_between(begin, Clock::now());
-      if (complete_ || waited < timeout / 2) return std::string();
+      if (complete_ || waited < std::max(timeout / 2, 1.0)) return std::string();
       return fmt::format("; {} itself had waited {:.3g} s in {}", group_->name(group_->rank),
                          waited, awaited());
     });
@@ -250,7 +250,7 @@ std::string GroupCall::awaited() const {
         message.incoming ? "sends nothing" : "does not take what it is sent",
         heard ? "last heard of in " + heard->call() : std::string("never heard of on this axis"));
   }
-  return fmt::format("{} for {}", envelope_.call(), missing);
+  return fmt::format("{} for {}", envelope_.call(), missing.empty() ? "an earlier call" : missing);
 }
 
 std::string GroupCall::traced_name(std::string_view prefix) const {

@@ -137,8 +137,8 @@ class Communicator {
   Communicator() = default;
 };
 
-/// Another rank failed, is missing or does something else. The message says which, for whom this
-/// rank had waited long (who is missing may itself have waited), and lists its last operations.
+/// Another rank failed, is missing or does something else. The message says which, whom this rank
+/// itself had waited for long, and lists the last operations of this rank.
 class CommunicationError : public Error {
  public:
   using Error::Error;

@@ -25,10 +25,12 @@ struct Sizes {
   std::int64_t inner;   ///< (rows, F / tp)
   std::int64_t heads;   ///< (rows, C / tp): queries, keys, values or attention's output
   std::int64_t lse;     ///< (rows, N / tp)
+  std::int64_t width;   ///< C
   std::int64_t norm;    ///< (held) twice: mean and rstd
   bool gathers;         ///< regions gather rows and reduce partial sums
   Recompute policy;
   DeviceKind device;
+  bool turns;  ///< forward products may turn the columns of weights into rows
 
   Sizes(const ModelConfig& m, const ParallelConfig& p, std::int64_t micro_rows,
         const SequenceLayout& layout, const StepPlace& place)
@@ -40,10 +42,12 @@ struct Sizes {
         inner(rows * row_stride(m.mlp() / p.tp, place.inner, place.device) * bytes_of(place.inner)),
         heads(rows * m.width / p.tp * number),
         lse(rows * m.heads / p.tp * kFloat),
+        width(m.width),
         norm(2 * held * kFloat),
         gathers(p.sequence_parallel && p.tp > 1),
         policy(parse_recompute(m.recompute)),
-        device(place.device) {}
+        device(place.device),
+        turns(device == DeviceKind::cpu && place.inner == DType::f32) {}
 
   std::int64_t dear() const { return hidden + 2 * norm + 4 * heads + lse + inner; }
   std::int64_t cheap() const { return 2 * hidden + inner; }  // both norms' outputs, GELU's
@@ -57,10 +61,12 @@ struct Sizes {
     const std::int64_t its_norm = policy == Recompute::selective ? hidden + norm : 0;
     return again + hidden + its_norm + std::max(inner, 4 * heads) + region();
   }
-  /// Of the head: normed, its gradient, mean and rstd, and a chunk of logits.
+  /// Of the head: normed, its gradient, mean and rstd, and a chunk of logits and what makes it.
   std::int64_t head(std::int64_t vocab) const {
+    const std::int64_t chunk = logits_rows(rows, vocab, device);
     return 2 * hidden + (gathers ? 2 * all : 0) + norm +
-           logits_rows(rows, vocab, device) * logits_stride(vocab, device) * number;
+           chunk * logits_stride(vocab, device) * number +
+           (turns ? linear_scratch_bytes(chunk, vocab, width) : 0);
   }
 };
 

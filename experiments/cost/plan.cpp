@@ -87,9 +87,9 @@ void Planner::add_products_and_attention(RunPlan& plan) const {
 
 // In passes over a micro-batch's hidden states (rows x width), inner states (rows x mlp) or logits.
 // A norm reads and writes; its gradient reads two and adds to one. Embeddings read two tables and
-// write; their gradient is read and added to two tables. GELU rides on its product, and so does its
-// gradient but where a CPU multiplies bf16: there it reads two and writes one. GELU again reads and
-// writes, but in fp32 on a CPU it rides on its gradient.
+// write; their gradient is read and added to two tables. GELU and its gradient lie inside their
+// product's time, but where a CPU multiplies bf16: there the gradient reads two and writes one.
+// GELU again reads and writes, but in fp32 on a CPU, where it lies inside the gradient's time.
 void Planner::add_passes_over_memory(RunPlan& plan) const {
   const Recompute policy = parse_recompute(r_.model.recompute);
   const auto rows = static_cast<double>(plan.micro_rows * layout_.most_rows());
@@ -103,9 +103,9 @@ void Planner::add_passes_over_memory(RunPlan& plan) const {
   const double logits = rows * static_cast<double>(r_.model.vocab) * number / tp;
   const double norms = 2 * (2 + 4) + (policy == Recompute::none ? 0 : 2 * 2);
   const bool cpu = r_.step.place.device == DeviceKind::cpu;
-  const bool all_ride = cpu && r_.step.place.inner == DType::f32;
+  const bool all_inside = cpu && r_.step.place.inner == DType::f32;
   const double gelu =
-      (cpu && !all_ride ? 3 : 0) + (policy == Recompute::selective && !all_ride ? 2 : 0);
+      (cpu && !all_inside ? 3 : 0) + (policy == Recompute::selective && !all_inside ? 2 : 0);
   const double last_norm = 2 + 3, embeddings = 3 + 5;
   const auto micro_batches = static_cast<double>(plan.micro_batches);
   const RankMemory& m = plan.memory;

@@ -54,7 +54,7 @@ struct StepWork {
   PartWork gemm;             ///< matrix products, the head's included
   PartWork full_attention;   ///< of layers that see everything
   PartWork short_attention;  ///< of all other layers
-  PartWork elementwise;      ///< norms, GELU's gradient, embeddings, clearing gradients
+  PartWork elementwise;      ///< norms, GELU's own passes, embeddings, clearing gradients
   PartWork loss;             ///< softmax and its gradient, in the logits' place
   PartWork optimizer;        ///< AdamW and the gradients' norm
 };

@@ -68,6 +68,8 @@ cuda::LibraryOptions library_options(const RunConfig& c, const std::filesystem::
   cuda::LibraryOptions options;
   options.algorithms = run_dir / "algorithms.txt";
   options.tune = c.kernels.tune_products;
+  options.fuse_gelu = c.kernels.fuse_gelu;
+  options.fuse_bias_gradient = c.kernels.fuse_bias_gradient;
   return options;
 }
 

@@ -159,6 +159,12 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
                "The attention kernel on a device: plain loops, tensor cores by mma.sync (bf16), "
                "tensor cores by wgmma (bf16, Hopper); auto takes the fastest that can do it.",
                {.one_of = {"auto", "naive", "mma", "wgmma"}});
+  schema.field("fuse_bias_gradient", &c.kernels.fuse_bias_gradient,
+               "Whether cuBLASLt sums the gradients of biases inside the products that give those "
+               "of weights; on a device.");
+  schema.field("fuse_gelu", &c.kernels.fuse_gelu,
+               "Whether cuBLASLt computes GELU and its gradient inside the products before and "
+               "after it; on a device. The run first checks there that it is the tanh form.");
   schema.field("tune_products", &c.kernels.tune_products,
                "Whether to time cuBLASLt's algorithms for each matrix product on a device and take "
                "the fastest instead of its first suggestion. The run keeps its choices in "
@@ -249,8 +255,12 @@ void validate(const RunConfig& c, Purpose purpose) {
   require(c.kernels.attention == "auto" || c.device != "cpu",
           "kernels.attention = \"{}\": a CPU has one kernel only; wanted \"auto\"",
           c.kernels.attention);
-  require(!c.kernels.tune_products || c.device != "cpu",
-          "kernels.tune_products = true: a CPU has one way to multiply only; wanted false");
+  for (const auto& [key, value] : {std::pair("fuse_bias_gradient", c.kernels.fuse_bias_gradient),
+                                   std::pair("fuse_gelu", c.kernels.fuse_gelu),
+                                   std::pair("tune_products", c.kernels.tune_products)}) {
+    require(!value || c.device != "cpu",
+            "kernels.{} = true: a CPU has one way to multiply only; wanted false", key);
+  }
 }
 
 void require_precision(const RunConfig& c, bool cpu_has_bf16) {

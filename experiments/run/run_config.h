@@ -60,8 +60,10 @@ struct RunConfig {
   };
 
   struct Kernels {
-    std::string attention = "auto";  ///< or "naive", "mma", "wgmma"; on a device
-    bool tune_products = false;      ///< time cuBLASLt's algorithms; on a device
+    std::string attention = "auto";   ///< or "naive", "mma", "wgmma"; on a device, as all here
+    bool fuse_gelu = false;           ///< let cuBLASLt compute it inside products
+    bool fuse_bias_gradient = false;  ///< as fuse_gelu
+    bool tune_products = false;       ///< time cuBLASLt's algorithms
     friend bool operator==(const Kernels&, const Kernels&) = default;
   };
 

@@ -124,6 +124,26 @@ TEST_F(RunOnDevice, ItGoesOnWithTheAlgorithmsOfItsFolder) {
   let_a_timing_prefer(0);
 }
 
+// In bf16, where a GELU of sums that were rounded first is another number.
+TEST_F(RunOnDevice, ProductsTakeInWhatTheConfigSays) {
+  RunConfig c = short_run();
+  c.device = "cuda";
+  c.train.precision = "bf16";
+  c.model.layers = 1;
+  EXPECT_EQ(run(c, "apart"), kFinished);
+  EXPECT_EQ(run(c, "again"), kFinished);
+  c.kernels.fuse_gelu = c.kernels.fuse_bias_gradient = true;
+  EXPECT_EQ(run(c, "fused"), kFinished);
+  const auto loss = [&](const char* name) { return steps(name).back()["loss"].get<double>(); };
+  EXPECT_EQ(loss("apart"), loss("again"));
+  EXPECT_NE(loss("apart"), loss("fused"));
+  EXPECT_NEAR(loss("apart"), loss("fused"), 0.01 * loss("apart"));
+  for (const char* epilogue : {"gelu_aux", "dgelu", "bias_gradient"}) {
+    EXPECT_EQ(read_file(folder_ / "apart/algorithms.txt").find(epilogue), std::string::npos);
+    EXPECT_NE(read_file(folder_ / "fused/algorithms.txt").find(epilogue), std::string::npos);
+  }
+}
+
 TEST_F(RunOnDevice, WithoutTuningItKeepsTheFirstSuggestions) {
   RunConfig c = short_run();
   c.device = "cuda";

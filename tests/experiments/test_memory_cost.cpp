@@ -68,7 +68,7 @@ TEST(RankMemory, IsWhatARunTakes) {
       c.model.layers = 4;
       c.model.width = 192;
       c.model.context = 512;
-      c.model.vocab = 1024;
+      c.model.vocab = 8192;  // so that the head's products turn columns into rows
       c.train.batch_tokens = 4 * c.model.context;
       c.train.micro_rows = 4;
       c.train.precision = precision;

@@ -154,9 +154,11 @@ TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
 TEST_F(RunConfigFile, ACpuHasOneAttentionKernel) {
   EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\nattention = \"mma\"\n"),
             "a.toml:5: kernels.attention = \"mma\": a CPU has one kernel only; wanted \"auto\"");
-  EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\ntune_products = true\n"),
-            "a.toml:5: kernels.tune_products = true: a CPU has one way to multiply only; wanted "
-            "false");
+  for (const std::string key : {"fuse_bias_gradient", "fuse_gelu", "tune_products"}) {
+    EXPECT_EQ(
+        refused("device = \"cpu\"\n" + kData + "[kernels]\n" + key + " = true\n"),
+        "a.toml:5: kernels." + key + " = true: a CPU has one way to multiply only; wanted false");
+  }
 }
 
 // Which devices there are is not the config's to say: a sweep is written where none need be.

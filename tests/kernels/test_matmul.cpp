@@ -63,6 +63,15 @@ TEST(Matmul, AgreesWhereColumnsAreTurnedIntoRows) {
     Tensor got = poisoned_tensor({M, N});
     matmul(exec, got, Transpose::no, a, Transpose::yes, b);
     EXPECT_EQ(differs(got, want, kReduction), "") << name_of(isa);
+    // What rides on a part knows where that begins, and no bit depends on who computes it.
+    const Tensor bias = random_tensor({N}, 3);
+    TestExec three(3);
+    Exec more = three.exec();
+    more.isa = isa;
+    Tensor sums = poisoned_tensor({M, N});
+    linear_forward(more, sums, a, b, bias);
+    for (std::int64_t i = 0; i < got.size(); ++i) got.data<float>()[i] += bias.data<float>()[i % N];
+    EXPECT_EQ(bits_differ(sums, got), "") << name_of(isa);
   }
 }
 
