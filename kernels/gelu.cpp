@@ -56,32 +56,49 @@ void gelu_forward(const Exec& exec, View y, ConstView x) {
   });
 }
 
-void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x) {
+void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x, View y) {
   const TraceRange range(exec.tracer, "gelu");
+  const bool again = !y.empty();
   check_shape("gelu_backward: dx", dx, x.shape());
   check_shape("gelu_backward: dy", dy, x.shape());
   check_contiguous("gelu_backward: dx", dx);
   check_contiguous("gelu_backward: dy", dy);
   check_contiguous("gelu_backward: x", x);
-  if (exec.device.is_cuda()) return cuda::gelu_backward(exec, dx, dy, x);
-  if (exec.oracle) return oracle::gelu_backward(dx, dy, x);
+  if (again) {
+    check_shape("gelu_backward: y", y, x.shape());
+    check_contiguous("gelu_backward: y", y);
+  }
+  if (exec.device.is_cuda() || exec.oracle) {
+    exec.oracle ? oracle::gelu_backward(dx, dy, x) : cuda::gelu_backward(exec, dx, dy, x);
+    if (again) exec.oracle ? oracle::gelu_forward(y, x) : cuda::gelu_forward(exec, y, x);
+    return;
+  }
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   check_dtype("gelu_backward: dy", dy, dx.dtype());
+  if (again) check_dtype("gelu_backward: y", y, dx.dtype());
   if (stored_as_bf16("gelu_backward: x", dx, x)) {
     const bf16_product::Kernels& kernels = bf16_product::kernels(exec.isa);
     return for_each_piece(exec, x.size(), [&](std::int64_t at, std::int64_t n) {
-      alignas(64) float piece[kPiece], slope_at[kPiece];
-      kernels.widen(piece, halves(dy) + at, n);
-      kernels.widen(slope_at, halves(x) + at, n);
-      ops.gelu_backward(piece, piece, slope_at, n);
-      kernels.round(halves(dx) + at, piece, n);
+      alignas(64) float d[kPiece], at_x[kPiece];
+      kernels.widen(d, halves(dy) + at, n);
+      kernels.widen(at_x, halves(x) + at, n);
+      if (again) {
+        ops.gelu_and_backward(at_x, d, d, at_x, n);
+        kernels.round(halves(y) + at, at_x, n);
+      } else {
+        ops.gelu_backward(d, d, at_x, n);
+      }
+      kernels.round(halves(dx) + at, d, n);
     });
   }
   float* out = dx.data<float>();
+  float* out_again = again ? y.data<float>() : nullptr;
   const float* upstream = dy.data<float>();
   const float* in = x.data<float>();
   for_each_chunk(exec.threads, x.size(), kChunk, [&](std::int64_t begin, std::int64_t end, auto) {
-    ops.gelu_backward(out + begin, upstream + begin, in + begin, end - begin);
+    const std::int64_t n = end - begin;
+    if (!again) return ops.gelu_backward(out + begin, upstream + begin, in + begin, n);
+    ops.gelu_and_backward(out_again + begin, out + begin, upstream + begin, in + begin, n);
   });
 }
 

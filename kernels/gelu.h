@@ -10,8 +10,9 @@ namespace mixspan {
 /// x, y: any equal shape, contiguous, f32 or both bf16 (computed in fp32). Overwrites y; y may be
 /// x.
 void gelu_forward(const Exec&, View y, ConstView x);
-/// dx = dy gelu'(x), types as above. Overwrites dx; dx may be dy.
-void gelu_backward(const Exec&, View dx, ConstView dy, ConstView x);
+/// dx = dy gelu'(x), and y = gelu(x) again unless `y` is empty; types as above. Overwrites both; dx
+/// may be dy, y may be x. The bits are those of each alone.
+void gelu_backward(const Exec&, View dx, ConstView dy, ConstView x, View y = {});
 
 namespace oracle {
 void gelu_forward(View y, ConstView x);  ///< f32 or f64

@@ -314,9 +314,7 @@ void linear_gelu_input_gradient(const Exec& exec, View dpre, View act, ConstView
   if (exec.oracle) return oracle::linear_gelu_input_gradient(dpre, act, dy, w, pre);
   if (in_bf16(exec)) {  // whose columns are too narrow to do it while they are in cache
     matmul(exec, dpre, Transpose::no, dy, Transpose::no, w);
-    gelu_backward(exec, dpre, dpre, pre);
-    if (!act.empty()) gelu_forward(exec, act, pre);
-    return;
+    return gelu_backward(exec, dpre, dpre, pre, act);
   }
   const TraceRange range(exec.tracer, "matmul");
   const Product product("linear_gelu_input_gradient", dpre, Transpose::no, dy, Transpose::no, w,

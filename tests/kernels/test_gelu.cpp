@@ -27,6 +27,10 @@ TEST(Gelu, AgreesWithTheOracleOnEveryInstructionSet) {
         Tensor want_y({n}, DType::f64), want_dx({n}, DType::f64);
         gelu_forward(with_isa(exec, isa), y, x);
         gelu_backward(with_isa(exec, isa), dx, dy, x);
+        Tensor both_y = test::copy_of(x), both_dx = test::copy_of(dy);
+        gelu_backward(with_isa(exec, isa), both_dx, both_dx, both_y, both_y);
+        EXPECT_EQ(bits_differ(both_y, y), "") << name_of(isa) << " " << n;
+        EXPECT_EQ(bits_differ(both_dx, dx), "") << name_of(isa) << " " << n;
         oracle::gelu_forward(want_y, x);
         oracle::gelu_backward(want_dx, dy, x);
         EXPECT_EQ(differs(y, want_y, kElementwise), "") << name_of(isa) << " " << n;

@@ -56,8 +56,7 @@ TEST(Matmul, AgreesWhereColumnsAreTurnedIntoRows) {
   const Tensor a = random_tensor({M, K}, 1), b = random_tensor({N, K}, 2);
   Tensor want({M, N}, DType::f64);
   oracle::matmul(want, Transpose::no, a, Transpose::yes, b, Accumulate::overwrite);
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-    if (isa > best_isa()) continue;
+  for (const Isa isa : test::available_isas()) {
     Exec exec = test.exec();
     exec.isa = isa;
     Tensor got = poisoned_tensor({M, N});
@@ -257,8 +256,7 @@ TEST(Linear, EmptyArgumentsAreLeftOut) {
 // Which is why a policy of recomputation changes no bit.
 TEST(Linear, GradientThroughGeluHasTheBitsOfItsParts) {
   TestExec test(2);
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-    if (isa > best_isa()) continue;
+  for (const Isa isa : test::available_isas()) {
     Exec exec = test.exec();
     exec.isa = isa;
     const Tensor dy = random_tensor({65, 33}, 1), w = random_tensor({33, 127}, 2);

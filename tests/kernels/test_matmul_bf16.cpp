@@ -354,8 +354,12 @@ TEST(Bf16Storage, OfGelu) {
       Tensor y({n}), dx({n}), in_place = halves_of(x), d_in_place = halves_of(dy);
       gelu_forward(exec, y, x);
       gelu_backward(exec, dx, dy, x);
+      Tensor both = test::copy_of(in_place), d_both = test::copy_of(d_in_place);
+      gelu_backward(exec, d_both, d_both, both, both);
       gelu_backward(exec, d_in_place, d_in_place, in_place);
       gelu_forward(exec, in_place, in_place);
+      EXPECT_EQ(bits_differ(both, in_place), "") << n;
+      EXPECT_EQ(bits_differ(d_both, d_in_place), "") << n;
       EXPECT_EQ(bits_differ(in_place, halves_of(y)), "") << n;
       EXPECT_EQ(bits_differ(d_in_place, halves_of(dx)), "") << n;
     }
