@@ -15,8 +15,6 @@ namespace mixspan::bf16_product {
 
 namespace {
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
 /// How a product is cut: blocks of the packed right operand (columns x depth), and in each of them
 /// items of rows x columns. A function of the sizes alone, and of whether all of the depth has to
 /// be in one block.

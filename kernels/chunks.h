@@ -15,6 +15,9 @@ inline std::int64_t chunk_count(std::int64_t n, std::int64_t length) {
   return (n + length - 1) / length;
 }
 
+/// The next multiple of `to`.
+inline std::int64_t round_up(std::int64_t n, std::int64_t to) { return chunk_count(n, to) * to; }
+
 /// Rows of `width` elements that make about one chunk; a function of the width alone.
 inline std::int64_t rows_per_chunk(std::int64_t width) {
   return std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(width, 1));

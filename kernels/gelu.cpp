@@ -57,22 +57,23 @@ void gelu_forward(const Exec& exec, View y, ConstView x) {
 }
 
 void gelu_backward(const Exec& exec, View dx, ConstView dy, ConstView x, View y) {
-  const TraceRange range(exec.tracer, "gelu");
   const bool again = !y.empty();
+  if (again) {
+    check_shape("gelu_backward: y", y, x.shape());
+    check_contiguous("gelu_backward: y", y);
+  }
+  if (again && (exec.device.is_cuda() || exec.oracle)) {  // which have no pass that does both
+    gelu_backward(exec, dx, dy, x);
+    return gelu_forward(exec, y, x);
+  }
+  const TraceRange range(exec.tracer, "gelu");
   check_shape("gelu_backward: dx", dx, x.shape());
   check_shape("gelu_backward: dy", dy, x.shape());
   check_contiguous("gelu_backward: dx", dx);
   check_contiguous("gelu_backward: dy", dy);
   check_contiguous("gelu_backward: x", x);
-  if (again) {
-    check_shape("gelu_backward: y", y, x.shape());
-    check_contiguous("gelu_backward: y", y);
-  }
-  if (exec.device.is_cuda() || exec.oracle) {
-    exec.oracle ? oracle::gelu_backward(dx, dy, x) : cuda::gelu_backward(exec, dx, dy, x);
-    if (again) exec.oracle ? oracle::gelu_forward(y, x) : cuda::gelu_forward(exec, y, x);
-    return;
-  }
+  if (exec.device.is_cuda()) return cuda::gelu_backward(exec, dx, dy, x);
+  if (exec.oracle) return oracle::gelu_backward(dx, dy, x);
   const simd::RowOps& ops = simd::row_ops(exec.isa);
   check_dtype("gelu_backward: dy", dy, dx.dtype());
   if (again) check_dtype("gelu_backward: y", y, dx.dtype());

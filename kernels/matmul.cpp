@@ -21,8 +21,6 @@ struct Tile {
   std::int64_t row, rows, col, cols;
 };
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
 // Cuts a result of (M, N) into tiles; one sgemm on one thread computes each. A function of the
 // shape alone. A library call packs anew what it cannot read where it lies, so tiles are large.
 class Tiling {
@@ -61,7 +59,7 @@ class Tiling {
 // for each tile: (1024, 384) by a transposed (1152, 384) runs at 197 GFLOP/s instead of 173, (4096,
 // 768) by (2304, 768) at 216 instead of 208. A few rows are not worth the copy. All columns, or
 // those of some tiles that take 8 MiB at most; one tile's at least.
-std::int64_t cols_to_turn(std::int64_t M, std::int64_t N, std::int64_t K) {
+std::int64_t cols_turned_at_a_time(std::int64_t M, std::int64_t N, std::int64_t K) {
   constexpr std::int64_t kFewestRows = 512, kMostNumbers = std::int64_t{2} << 20;
   if (M < kFewestRows || N == 0 || K == 0) return 0;
   const std::int64_t most = std::max<std::int64_t>(1, kMostNumbers / K / Tiling::kCols);
@@ -112,7 +110,7 @@ class Product {
 
   // How many columns of op(b) are turned into rows at a time, before they are multiplied; 0: none.
   std::int64_t cols_to_turn() const {
-    return trans_b_ ? mixspan::cols_to_turn(c_.dim(0), c_.dim(1), K_) : 0;
+    return trans_b_ ? cols_turned_at_a_time(c_.dim(0), c_.dim(1), K_) : 0;
   }
   // The product for these columns; overwrites `rows` with them.
   Product turned(const Exec& exec, Range cols, View rows) const {
@@ -194,7 +192,7 @@ std::int64_t row_stride(std::int64_t cols, DType dtype, DeviceKind device) {
 }
 
 std::int64_t linear_scratch_bytes(std::int64_t M, std::int64_t F, std::int64_t C) {
-  const std::int64_t cols = cols_to_turn(M, F, C);
+  const std::int64_t cols = cols_turned_at_a_time(M, F, C);
   return cols == 0 ? 0 : turned_shape(cols, C).size() * static_cast<std::int64_t>(sizeof(float));
 }
 

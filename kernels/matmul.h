@@ -18,7 +18,7 @@ enum class Accumulate { overwrite, add };
 
 /// How many numbers apart the rows of a matrix should lie of which products read columns: fp32 on a
 /// CPU not by a multiple of 4 KiB, so that the numbers of a column do not meet in one place of a
-/// cache (208 GFLOP/s instead of 224 for dw of 1024 rows of 768 and 3072).
+/// cache (224 GFLOP/s instead of 208 for dw of 1024 rows of 768 and 3072).
 std::int64_t row_stride(std::int64_t cols, DType dtype, DeviceKind device);
 
 /// c(M, N) = op(a)(M, K) op(b)(K, N), or c += with Accumulate::add.
@@ -43,7 +43,7 @@ void linear_backward(const Exec&, View dx, View dw, View dbias, ConstView dy, Co
                      ConstView w);
 /// dpre(M, C) = (dy(M, F) w(F, C)) gelu'(pre(M, C)): the gradient before the GELU whose result the
 /// layer w reads; and act(M, C) = gelu(pre), that result again, unless `act` is empty. Overwrites
-/// both; act may be pre. But for fp32 on a CPU, pre and act are contiguous.
+/// both; act may be pre. Except for fp32 on a CPU, pre and act are contiguous.
 void linear_gelu_input_gradient(const Exec&, View dpre, View act, ConstView dy, ConstView w,
                                 ConstView pre);
 

@@ -44,9 +44,9 @@ void Mlp::backward(const Exec& ex, const Params& p, View dx, ConstView dy, Const
       ex.scratch.allocate("d mlp", {R, pre.stride(0)}, pre.dtype()).slice(1, 0, pre.dim(1));
   const ConstView all_dy = tp.gather(ex, {"d mlp out", place_.layer}, dy, R);
   // Nothing reads `pre` after that, so what its GELU was takes its place and no memory of its own.
-  const View again = saved.has("mlp act") ? View() : pre;
-  linear_gelu_input_gradient(ex, d_inner, again, all_dy, p.weight(proj_weight_), pre);
-  const View act = saved.has("mlp act") ? saved.get("mlp act") : pre;
+  const bool kept = saved.has("mlp act");
+  const View act = kept ? saved.get("mlp act") : pre;
+  linear_gelu_input_gradient(ex, d_inner, kept ? View() : act, all_dy, p.weight(proj_weight_), pre);
   linear_backward(ex, {}, p.grad(proj_weight_), p.grad(proj_bias_), all_dy, act,
                   p.weight(proj_weight_));
   const View dx_partial = tp.partial(ex, dx, R);

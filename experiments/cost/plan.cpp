@@ -89,8 +89,8 @@ void Planner::add_products_and_attention(RunPlan& plan) const {
 // A norm reads and writes; its gradient reads two and adds to one. Embeddings read two tables and
 // write; their gradient is read and added to two tables. GELU and its gradient lie inside their
 // product's time, but where a CPU multiplies bf16: there the gradient reads two and writes one.
-// GELU again lies inside the gradient's time on a CPU (a third number to write in bf16); on a
-// device it reads and writes.
+// GELU again lies inside the gradient's time on a CPU (in bf16 it writes one more); on a device it
+// reads and writes.
 void Planner::add_passes_over_memory(RunPlan& plan) const {
   const Recompute policy = parse_recompute(r_.model.recompute);
   const auto rows = static_cast<double>(plan.micro_rows * layout_.most_rows());
@@ -104,9 +104,9 @@ void Planner::add_passes_over_memory(RunPlan& plan) const {
   const double logits = rows * static_cast<double>(r_.model.vocab) * number / tp;
   const double norms = 2 * (2 + 4) + (policy == Recompute::none ? 0 : 2 * 2);
   const bool cpu = r_.step.place.device == DeviceKind::cpu;
-  const double gradient = cpu && r_.step.place.inner == DType::bf16 ? 3 : 0;
-  const double again = policy != Recompute::selective ? 0 : !cpu ? 2 : gradient > 0 ? 1 : 0;
-  const double gelu = gradient + again;
+  const bool apart = cpu && r_.step.place.inner == DType::bf16;
+  double gelu = apart ? 3 : 0;
+  if (policy == Recompute::selective) gelu += cpu ? (apart ? 1 : 0) : 2;
   const double last_norm = 2 + 3, embeddings = 3 + 5;
   const auto micro_batches = static_cast<double>(plan.micro_batches);
   const RankMemory& m = plan.memory;
