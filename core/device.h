@@ -51,6 +51,10 @@ DeviceMemory memory_of(Device device);
 /// calls it once. Does nothing for a CPU.
 void use_device(Device device);
 
+/// Copies by `reader` from memory of `other` go straight between them from here on; false where
+/// they are not connected, so that CUDA takes them through the host. May be called again.
+bool connect(Device reader, Device other);
+
 /// Memory of a device, 256-byte aligned, not initialised. Throws OutOfMemory that names `what`, the
 /// bytes wanted, and what is free of how much.
 class DeviceBuffer {

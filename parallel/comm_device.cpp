@@ -17,6 +17,7 @@ using Clock = Transfer::Clock;
 struct Notice {
   Envelope envelope;
   Handovers::Token token;
+  std::int64_t device;  ///< that the message lies on
 };
 static_assert(std::is_trivially_copyable_v<Notice>);
 
@@ -31,7 +32,7 @@ class DirectSend final : public Transfer {
   DirectSend(Link& link, DeviceQueue& queue, int to, std::uint32_t channel,
              const Envelope& envelope, std::span<const std::byte> data)
       : handovers_(*link.handovers()), queue_(queue) {
-    notice_ = {envelope, handovers_.offer(data.data(), queue.mark())};
+    notice_ = {envelope, handovers_.offer(data.data(), queue.mark()), queue.device().index};
     Envelope outer = envelope;
     outer.bytes = sizeof(Notice);
     transfer_ = link.send(to, channel, outer, std::as_bytes(std::span(&notice_, 1)));
@@ -61,14 +62,20 @@ class DirectSend final : public Transfer {
 
 class DirectReceive final : public Transfer {
  public:
-  DirectReceive(Link& link, DeviceQueue& queue, int from, std::uint32_t channel, Envelope& envelope,
-                std::span<std::byte> data)
-      : link_(link), queue_(queue), from_(from), envelope_(envelope), data_(data) {
+  DirectReceive(Link& link, DeviceMessages& messages, DeviceQueue& queue, int from,
+                std::uint32_t channel, Envelope& envelope, std::span<std::byte> data)
+      : link_(link),
+        messages_(messages),
+        queue_(queue),
+        from_(from),
+        envelope_(envelope),
+        data_(data) {
     transfer_ = link.receive(from, channel, outer_, std::as_writable_bytes(std::span(&notice_, 1)));
   }
   std::optional<Clock::time_point> poll() override {
     if (!transfer_->poll()) return {};
     envelope_ = notice_.envelope;
+    messages_.reach(static_cast<int>(notice_.device));
     const bool fits = std::cmp_equal(envelope_.bytes, data_.size());
     link_.handovers()->take(notice_.token, [&](const void* data, Event ready) {
       wait(queue_.stream(), ready);
@@ -81,6 +88,7 @@ class DirectReceive final : public Transfer {
 
  private:
   Link& link_;
+  DeviceMessages& messages_;
   DeviceQueue& queue_;
   int from_;
   Envelope& envelope_;
@@ -224,7 +232,8 @@ std::unique_ptr<Transfer> DeviceMessages::receive(DeviceQueue& queue, Peer from,
     return link_.receive(from.in_world, channel, envelope, {});
   }
   if (direct()) {
-    return std::make_unique<DirectReceive>(link_, queue, from.in_world, channel, envelope, data);
+    return std::make_unique<DirectReceive>(link_, *this, queue, from.in_world, channel, envelope,
+                                           data);
   }
   return std::make_unique<StagedReceive>(*this, queue, from.in_world, channel, envelope, data);
 }
@@ -236,6 +245,10 @@ void DeviceMessages::start_copied() {
     copying_.pop_front();
     next.start();
   }
+}
+
+void DeviceMessages::reach(int device) {
+  if (reached_.insert(device).second) connect(place_.device, {DeviceKind::cuda, device});
 }
 
 void DeviceMessages::end_nccl() {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "core/device.h"
@@ -85,6 +86,8 @@ class DeviceMessages {
                                  const Envelope& envelope, std::span<const std::byte> data);
   std::unique_ptr<Transfer> receive(DeviceQueue& queue, Peer from, std::uint32_t channel,
                                     Envelope& envelope, std::span<std::byte> data);
+  /// Another rank's device, whose memory this one's will read.
+  void reach(int device);
   /// NCCL's ranks of one more group, which end_nccl() is to know of.
   void add(const std::shared_ptr<NcclGroup>& nccl) { nccl_.push_back(nccl); }
   /// The world has failed: ends what waits on the device for others, or freeing memory would wait.
@@ -106,6 +109,7 @@ class DeviceMessages {
   Link& link_;
   DevicePlace place_;
   PinnedPool pinned_;
+  std::set<int> reached_;
   std::vector<std::weak_ptr<NcclGroup>> nccl_;
   std::deque<class StagedSend*> copying_;  // to pinned memory, in the order they were posted
 };

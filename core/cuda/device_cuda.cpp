@@ -118,6 +118,23 @@ void use_device(Device device) {
   if (device.is_cuda()) cuda::check(cudaSetDevice(device.index));
 }
 
+bool connect(Device reader, Device other) {
+  check_cuda(reader, "connect");
+  check_cuda(other, "connect");
+  if (reader == other) return true;
+  int can = 0;
+  cuda::check(cudaDeviceCanAccessPeer(&can, reader.index, other.index));
+  if (can == 0) return false;
+  const CurrentDevice current(reader);
+  const cudaError_t status = cudaDeviceEnablePeerAccess(other.index, 0);
+  if (status == cudaErrorPeerAccessAlreadyEnabled) {
+    cudaGetLastError();
+    return true;
+  }
+  cuda::check(status);
+  return true;
+}
+
 DeviceBuffer::DeviceBuffer(Device device, std::size_t bytes, std::string_view what) {
   check_cuda(device, what);
   const CurrentDevice current(device);

@@ -143,6 +143,13 @@ bool DeviceHeap::contains(const void* pointer, std::size_t bytes) {
   return static_cast<std::size_t>(p - begin) + bytes <= a.bytes;
 }
 
+int DeviceHeap::device_of(const void* pointer) {
+  const std::lock_guard lock(mutex_);
+  if (!contains(pointer, 0)) return -1;
+  const auto* p = static_cast<const std::byte*>(pointer);
+  return std::prev(live_.upper_bound(const_cast<std::byte*>(p)))->second.device;
+}
+
 bool DeviceHeap::is_device_address(const void* pointer) const {
   const auto* p = static_cast<const std::byte*>(pointer);
   return p >= base_ && p < base_ + kSpace;

@@ -24,6 +24,8 @@ class DeviceHeap {
   std::size_t used(int device);
   /// Whether [pointer, pointer + bytes) lies in one allocation.
   bool contains(const void* pointer, std::size_t bytes);
+  /// Which device's memory it is; -1: none's.
+  int device_of(const void* pointer);
   /// Whether it is an address of device memory at all, allocated or not.
   bool is_device_address(const void* pointer) const;
   /// What is known of an address, for messages.

@@ -11,11 +11,13 @@
 #include "tests/emulation/cuda_api.h"
 #include "tests/emulation/device_heap.h"
 #include "tests/emulation/emulation.h"
+#include "tests/emulation/peers.h"
 #include "tests/emulation/pinned.h"
 #include "tests/emulation/profiler_ranges.h"
 
 namespace emulation = mixspan::emulation;
 using emulation::DeviceHeap;
+using emulation::peers;
 using emulation::PinnedMemory;
 using emulation::settings;
 
@@ -53,6 +55,8 @@ cudaError_t result(cudaError_t status) {
   return status;
 }
 
+bool is_device(int device) { return device >= 0 && device < settings().devices; }
+
 // Both ends are of one allocation, where they are on a device.
 bool in_bounds(const void* p, std::size_t bytes) {
   DeviceHeap& heap = DeviceHeap::instance();
@@ -75,6 +79,15 @@ void arrive(const CUevent_st& event) {
 }
 
 }  // namespace
+
+namespace mixspan::emulation {
+
+Peers& peers() {
+  static Peers all;
+  return all;
+}
+
+}  // namespace mixspan::emulation
 
 const char* cudaGetErrorName(cudaError_t status) {
   switch (status) {
@@ -102,6 +115,8 @@ const char* cudaGetErrorName(cudaError_t status) {
       return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorPeerAccessAlreadyEnabled:
+      return "cudaErrorPeerAccessAlreadyEnabled";
   }
   return "?";
 }
@@ -123,7 +138,7 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
+  if (!is_device(device)) return result(cudaErrorInvalidDevice);
   current_device = device;
   return cudaSuccess;
 }
@@ -140,8 +155,18 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   }
   return cudaSuccess;
 }
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  if (!is_device(device) || !is_device(peer)) return result(cudaErrorInvalidDevice);
+  *can = device != peer;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
+  if (!is_device(peer) || peer == current_device) return result(cudaErrorInvalidDevice);
+  return peers().connect(current_device, peer) ? cudaSuccess
+                                               : result(cudaErrorPeerAccessAlreadyEnabled);
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
-  if (device < 0 || device >= settings().devices) return result(cudaErrorInvalidDevice);
+  if (!is_device(device)) return result(cudaErrorInvalidDevice);
   *p = {};
   std::strcpy(p->name, "emulated device");
   p->totalGlobalMem = settings().memory_bytes;
@@ -193,6 +218,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream) {
   if (!in_bounds(to, bytes) || !in_bounds(from, bytes)) return result(cudaErrorInvalidValue);
   if (emulation::work_listener()) emulation::work_listener()("a copy");
+  DeviceHeap& heap = DeviceHeap::instance();
+  peers().note_copy(heap.device_of(to), heap.device_of(from));
   const DeviceHeap::Open open;
   PinnedMemory& pinned = PinnedMemory::instance();
   const bool from_pinned = pinned.contains(from);

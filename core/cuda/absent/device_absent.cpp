@@ -24,6 +24,8 @@ void use_device(Device device) {
   if (device.is_cuda()) no_cuda(device.str());
 }
 
+bool connect(Device, Device) { no_cuda("connect"); }
+
 DeviceBuffer::DeviceBuffer(Device, std::size_t, std::string_view what) { no_cuda(what); }
 void DeviceBuffer::Free::operator()(void*) const {}
 PinnedBuffer::PinnedBuffer(std::size_t, std::string_view what) { no_cuda(what); }
