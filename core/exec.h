@@ -20,6 +20,11 @@ enum class Precision { fp32, bf16 };
 /// person uses and what each can do: kernels/cuda/attention_choice.h.
 enum class AttentionKernel { automatic, naive, mma, wgmma };
 
+/// How wgmma goes backward: by two kernels or by one
+/// (kernels/cuda/attention_wgmma_backward_sm90.cu); automatic is split until a GPU has shown the
+/// other to be faster.
+enum class AttentionBackward { automatic, split, fused };
+
 struct Exec {
   Device device;
   Stream stream = {};  ///< all work for the device goes here, in order; nothing on a CPU
@@ -29,6 +34,7 @@ struct Exec {
   Isa isa = best_isa();  ///< CPU path; tests set it lower to run every path
   Precision precision = Precision::fp32;
   AttentionKernel attention = AttentionKernel::automatic;
+  AttentionBackward attention_backward = AttentionBackward::automatic;
   bool oracle = false;       ///< run the plain loops instead of the fast version, where both exist
   Tracer* tracer = nullptr;  ///< null: no trace
 };

@@ -25,6 +25,7 @@ struct Sizes {
   std::int64_t inner;   ///< (rows, F / tp)
   std::int64_t heads;   ///< (rows, C / tp): queries, keys, values or attention's output
   std::int64_t lse;     ///< (rows, N / tp)
+  std::int64_t sums;    ///< (rows, C / tp) in fp32: queries' gradients as they are added up
   std::int64_t width;   ///< C
   std::int64_t norm;    ///< (held) twice: mean and rstd
   bool gathers;         ///< regions gather rows and reduce partial sums
@@ -42,6 +43,7 @@ struct Sizes {
         inner(rows * row_stride(m.mlp() / p.tp, place.inner, place.device) * bytes_of(place.inner)),
         heads(rows * m.width / p.tp * number),
         lse(rows * m.heads / p.tp * kFloat),
+        sums(place.fused_attention ? rows * m.width / p.tp * kFloat : 0),
         width(m.width),
         norm(2 * held * kFloat),
         gathers(p.sequence_parallel && p.tp > 1),
@@ -59,7 +61,7 @@ struct Sizes {
   std::int64_t backward() const {
     const std::int64_t again = policy == Recompute::full ? dear() + cheap() + hidden : 0;
     const std::int64_t its_norm = policy == Recompute::selective ? hidden + norm : 0;
-    return again + hidden + its_norm + std::max(inner, 4 * heads) + region();
+    return again + hidden + its_norm + std::max(inner, 4 * heads + sums) + region();
   }
   /// Of the head: normed, its gradient, mean and rstd, and a chunk of logits and what makes it.
   std::int64_t head(std::int64_t vocab) const {

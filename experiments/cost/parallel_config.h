@@ -35,6 +35,7 @@ struct StepPlace {
   DeviceKind device = DeviceKind::cpu;
   DType activations = DType::f32;  ///< bf16: kernels read a copy of the weights in it, too
   DType inner = DType::f32;        ///< see mlp_inner_dtype()
+  bool fused_attention = false;    ///< backward adds up dq in fp32 (AttentionBackward::fused)
   friend bool operator==(const StepPlace&, const StepPlace&) = default;
 };
 

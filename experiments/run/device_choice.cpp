@@ -64,6 +64,15 @@ AttentionKernel attention_kernel_of(const RunConfig& c) {
   refuse("kernels.attention = \"{}\": wanted auto, naive, mma or wgmma", c.kernels.attention);
 }
 
+AttentionBackward attention_backward_of(const RunConfig& c) {
+  using enum AttentionBackward;
+  for (const AttentionBackward way : {automatic, split, fused}) {
+    if (c.kernels.attention_backward == cuda::name_of(way)) return way;
+  }
+  refuse("kernels.attention_backward = \"{}\": wanted auto, split or fused",
+         c.kernels.attention_backward);
+}
+
 cuda::LibraryOptions library_options(const RunConfig& c, const std::filesystem::path& run_dir) {
   cuda::LibraryOptions options;
   options.algorithms = run_dir / "algorithms.txt";
@@ -76,9 +85,10 @@ cuda::LibraryOptions library_options(const RunConfig& c, const std::filesystem::
 void require_kernels(const RunConfig& c, Device device) {
   if (!device.is_cuda()) return;
   const DeviceInfo info = describe(device);
-  cuda::chosen_attention(attention_kernel_of(c),
-                         {c.step_shape().place.activations, c.model.head_size(), info.major,
-                          info.minor, info.shared_bytes_per_block});
+  const AttentionKernel kernel = cuda::chosen_attention(
+      attention_kernel_of(c), {c.step_shape().place.activations, c.model.head_size(), info.major,
+                               info.minor, info.shared_bytes_per_block});
+  cuda::require_backward(attention_backward_of(c), kernel);
 }
 
 std::string describe_device(Device device) {

@@ -41,6 +41,7 @@ DeviceMessagesChoice choose_device_messages(Device device, Communicator& world);
 
 /// What Exec::attention is to be.
 AttentionKernel attention_kernel_of(const RunConfig& config);
+AttentionBackward attention_backward_of(const RunConfig& config);
 
 /// How the run in `run_dir` multiplies matrices on a device: with the algorithms that its folder
 /// names, which it adds to.

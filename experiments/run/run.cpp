@@ -83,6 +83,7 @@ Run::Run(const TrainRequest& r, const StopSignal& signals, const Mesh& mesh, Dev
 Exec Run::exec() {
   Exec ex = machine_.exec(precision_of(config_));
   ex.attention = attention_kernel_of(config_);
+  ex.attention_backward = attention_backward_of(config_);
   return ex;
 }
 

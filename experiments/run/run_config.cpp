@@ -159,6 +159,11 @@ void describe_rest(ConfigSchema& schema, RunConfig& c) {
                "The attention kernel on a device: plain loops, tensor cores by mma.sync (bf16), "
                "tensor cores by wgmma (bf16, Hopper); auto takes the fastest that can do it.",
                {.one_of = {"auto", "naive", "mma", "wgmma"}});
+  schema.field("attention_backward", &c.kernels.attention_backward,
+               "How wgmma computes the gradients of attention: by two kernels that compute scores "
+               "twice, or by one that adds up the queries' gradients in memory, in a fixed order; "
+               "auto is split.",
+               {.one_of = {"auto", "split", "fused"}});
   schema.field("fuse_bias_gradient", &c.kernels.fuse_bias_gradient,
                "Whether cuBLASLt sums the gradients of biases inside the products that give those "
                "of weights; on a device.");
@@ -255,6 +260,9 @@ void validate(const RunConfig& c, Purpose purpose) {
   require(c.kernels.attention == "auto" || c.device != "cpu",
           "kernels.attention = \"{}\": a CPU has one kernel only; wanted \"auto\"",
           c.kernels.attention);
+  require(c.kernels.attention_backward == "auto" || c.device != "cpu",
+          "kernels.attention_backward = \"{}\": a CPU has one way only; wanted \"auto\"",
+          c.kernels.attention_backward);
   for (const auto& [key, value] : {std::pair("fuse_bias_gradient", c.kernels.fuse_bias_gradient),
                                    std::pair("fuse_gelu", c.kernels.fuse_gelu),
                                    std::pair("tune_products", c.kernels.tune_products)}) {

@@ -60,10 +60,11 @@ struct RunConfig {
   };
 
   struct Kernels {
-    std::string attention = "auto";   ///< or "naive", "mma", "wgmma"; on a device, as all here
-    bool fuse_gelu = false;           ///< let cuBLASLt compute it inside products
-    bool fuse_bias_gradient = false;  ///< as fuse_gelu
-    bool tune_products = false;       ///< time cuBLASLt's algorithms
+    std::string attention = "auto";  ///< or "naive", "mma", "wgmma"; on a device, as all here
+    std::string attention_backward = "auto";  ///< or "split", "fused"
+    bool fuse_gelu = false;                   ///< let cuBLASLt compute it inside products
+    bool fuse_bias_gradient = false;          ///< as fuse_gelu
+    bool tune_products = false;               ///< time cuBLASLt's algorithms
     friend bool operator==(const Kernels&, const Kernels&) = default;
   };
 
@@ -84,7 +85,8 @@ struct RunConfig {
     return {batch_rows(),
             train.micro_rows,
             {gpu ? DeviceKind::cuda : DeviceKind::cpu, gpu && bf16 ? DType::bf16 : DType::f32,
-             mlp_inner_dtype(bf16 ? Precision::bf16 : Precision::fp32)}};
+             mlp_inner_dtype(bf16 ? Precision::bf16 : Precision::fp32),
+             gpu && bf16 && kernels.attention_backward == "fused"}};
   }
   /// Warm-up steps: what optimizer.warmup_steps says, or a tenth of the steps, at most 200.
   std::int64_t warmup() const {

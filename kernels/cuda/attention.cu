@@ -91,6 +91,7 @@ void attention_backward(const Exec& ex, View dq, View dk, View dv, ConstView do_
                         const AttentionRule& rule) {
   check_lse(lse);
   const AttentionKernel kernel = chosen(ex, q, rule.scale, {dq, dk, dv, do_, q, k, v, o});
+  require_backward(ex.attention_backward, kernel);
   if (kernel == AttentionKernel::wgmma) {
     return attention_wgmma::backward(ex, dq, dk, dv, do_, q, k, v, o, lse, rule);
   }

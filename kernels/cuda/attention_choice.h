@@ -25,6 +25,18 @@ constexpr std::string_view name_of(AttentionKernel kernel) {
   return "?";
 }
 
+constexpr std::string_view name_of(AttentionBackward way) {
+  switch (way) {
+    case AttentionBackward::automatic:
+      return "auto";
+    case AttentionBackward::split:
+      return "split";
+    case AttentionBackward::fused:
+      return "fused";
+  }
+  return "?";
+}
+
 /// What a kernel would have to do, and on what.
 struct AttentionNeeds {
   DType dtype;
@@ -115,6 +127,15 @@ inline AttentionKernel chosen_attention(AttentionKernel wish, const AttentionNee
   }
   refuse("kernels.attention = \"{}\": {}; here would work: {}", name_of(wish), why_not(wish, needs),
          working);
+}
+
+/// Throws InputError where the kernel cannot go backward in the way that is wished for.
+inline void require_backward(AttentionBackward wish, AttentionKernel kernel) {
+  require(
+      wish != AttentionBackward::fused || kernel == AttentionKernel::wgmma,
+      "kernels.attention_backward = \"fused\": only the attention kernel wgmma has it, and here "
+      "{} is taken; wanted \"auto\" or \"split\"",
+      name_of(kernel));
 }
 
 }  // namespace mixspan::cuda

@@ -34,10 +34,6 @@ struct QueryArguments {
   Schedule schedule;
 };
 
-/// Of two bf16.
-__device__ inline float low_half(std::uint32_t two) { return __uint_as_float(two << 16); }
-__device__ inline float high_half(std::uint32_t two) { return __uint_as_float(two & 0xffff0000u); }
-
 template <int H>
 __device__ void copy_query_tiles(QueryShared<H>& shared, const QueryMaps& maps,
                                  const QueryArguments& a) {
@@ -119,8 +115,7 @@ struct QueryWorker {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         float& sum = statistics[i % 2].delta;
-        sum = fmaf(low_half(gradients[k][i]), low_half(outputs[i]), sum);
-        sum = fmaf(high_half(gradients[k][i]), high_half(outputs[i]), sum);
+        sum = add_products(sum, gradients[k][i], outputs[i]);
       }
     }
   }

@@ -22,23 +22,24 @@ struct Stage {
   }
 };
 
-/// A ring's barriers: a stage is full when its bytes are there, empty when all warps that read it
-/// are done with it.
+/// A ring's barriers: a stage is full when its bytes are there and all writers have said so, empty
+/// when all that read it are done with it.
 template <int kStages>
 struct Ring {
   Barrier full[kStages], empty[kStages];
 
-  __device__ void init(int readers) {
+  __device__ void init(int readers, int writers = 1) {
 #pragma unroll
     for (int i = 0; i < kStages; ++i) {
-      barrier_init(&full[i], 1);
+      barrier_init(&full[i], writers);
       barrier_init(&empty[i], readers);
     }
   }
   __device__ void wait_full(Stage<kStages> s) { barrier_wait(&full[s.index], s.parity); }
+  __device__ void wait_empty(Stage<kStages> s) { barrier_wait(&empty[s.index], s.parity ^ 1); }
   /// Waits until the stage may be filled, and says with how many bytes.
   __device__ Barrier* begin_fill(Stage<kStages> s, int bytes) {
-    barrier_wait(&empty[s.index], s.parity ^ 1);
+    wait_empty(s);
     barrier_arrive_expecting(&full[s.index], bytes);
     return &full[s.index];
   }

@@ -21,8 +21,9 @@ inline constexpr float kNever = -__builtin_huge_valf();
 /// that compute may take: copy + 2 compute <= 504. A wide copy finds its tiles by more arithmetic.
 inline constexpr int kCopyRegisters = 24, kComputeRegisters = 240;
 inline constexpr int kWideCopyRegisters = 40, kLessComputeRegisters = 232;
-/// Numbers of named barriers: of each computing warpgroup, and whose turn it is to start products.
-inline constexpr int kOwnBarrier = 1, kTurnBarrier = 3;
+/// Numbers of named barriers: of each computing warpgroup, whose turn it is to start products, and
+/// of both computing warpgroups.
+inline constexpr int kOwnBarrier = 1, kTurnBarrier = 3, kPairBarrier = 5;
 
 /// kTileRows rows of H bf16 in shared memory: H / 64 boxes of 128-byte rows.
 template <int H, int kTileRows>

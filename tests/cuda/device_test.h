@@ -31,6 +31,9 @@ void restore_capability();
 /// Lets timings on the emulated device find this one of its two ways to multiply the fastest
 /// (tests/emulation/kernels/gemm_emulated.cpp). False on a real device, whose timings are its own.
 bool let_a_timing_prefer(int algorithm);
+/// How many blocks of a launch are in flight together on the emulated device, as a kernel needs
+/// whose blocks wait for each other. Nothing on a real one.
+void run_blocks_at_once(int n);
 /// Whether products of the emulated device want all matrices at multiples of 16 bytes. Nothing on a
 /// real one.
 void want_aligned_products(bool want);

@@ -12,15 +12,23 @@
 namespace mixspan::test {
 namespace {
 
-class AttentionWgmma : public AttentionDeviceTest {
+/// By both ways to go backward. Blocks of the fused one wait for each other.
+class AttentionWgmma : public AttentionDeviceTest,
+                       public ::testing::WithParamInterface<AttentionBackward> {
  protected:
   void SetUp() override {
     AttentionDeviceTest::SetUp();
     require_capability(9, 0);
+    if (GetParam() == AttentionBackward::fused) run_blocks_at_once(4);
+  }
+  void TearDown() override {
+    run_blocks_at_once(1);
+    AttentionDeviceTest::TearDown();
   }
   Exec wgmma() const {
     Exec ex = exec();
     ex.attention = AttentionKernel::wgmma;
+    ex.attention_backward = GetParam();
     return ex;
   }
   AttentionOutputs run(const AttentionInputs& in) const {
@@ -38,11 +46,17 @@ AttentionInputs inputs(const AttentionSize& size, const AnySpan& span) {
   return in;
 }
 
+INSTANTIATE_TEST_SUITE_P(Backward, AttentionWgmma,
+                         ::testing::Values(AttentionBackward::split, AttentionBackward::fused),
+                         [](const auto& way) {
+                           return way.param == AttentionBackward::split ? "split" : "fused";
+                         });
+
 /// Long spans have one forward kernel, short ones another.
 const AnySpan kLongAndShort[] = {FullSpan{}, SlidingSpan{70}, BlockSpan{64}, BlockSpan{50, 1}};
 
 // Lengths around the blocks' 128 rows, the warpgroups' 64 and the tiles of 64 and 128 keys.
-TEST_F(AttentionWgmma, EqualsTheOracleForEveryLength) {
+TEST_P(AttentionWgmma, EqualsTheOracleForEveryLength) {
   for (const std::int64_t T : {1, 2, 63, 64, 65, 127, 128, 129, 193, 257}) {
     for (const AnySpan& span : {AnySpan(FullSpan{}), AnySpan(SlidingSpan{65})}) {
       const AttentionSize size{1, T, T, 1, 1, 64};
@@ -52,7 +66,7 @@ TEST_F(AttentionWgmma, EqualsTheOracleForEveryLength) {
   }
 }
 
-TEST_F(AttentionWgmma, EqualsTheOracleForEverySpan) {
+TEST_P(AttentionWgmma, EqualsTheOracleForEverySpan) {
   for (const AnySpan& span : awkward_spans(211)) {
     const AttentionSize size{1, 211, 211, 1, 1, 64};
     SCOPED_TRACE(size.str() + " " + span.str());
@@ -61,7 +75,7 @@ TEST_F(AttentionWgmma, EqualsTheOracleForEverySpan) {
 }
 
 // More items than blocks, so that each block does several: B x N heads of three tiles.
-TEST_F(AttentionWgmma, EqualsTheOracleForEveryHeadSizeAndGroupSlow) {
+TEST_P(AttentionWgmma, EqualsTheOracleForEveryHeadSizeAndGroupSlow) {
   for (const std::int64_t H : {64, 128}) {
     for (const auto& [N, K] : {std::pair{2, 2}, std::pair{3, 1}, std::pair{4, 2}}) {
       for (const AnySpan& span : {AnySpan(FullSpan{}), AnySpan(SlidingSpan{90})}) {
@@ -73,7 +87,7 @@ TEST_F(AttentionWgmma, EqualsTheOracleForEveryHeadSizeAndGroupSlow) {
   }
 }
 
-TEST_F(AttentionWgmma, EqualsTheOracleWithinDocumentsSlow) {
+TEST_P(AttentionWgmma, EqualsTheOracleWithinDocumentsSlow) {
   for (const AnySpan& span : kLongAndShort) {
     const AttentionSize size{2, 330, 330, 2, 1, 64};
     SCOPED_TRACE(size.str() + " " + span.str());
@@ -85,7 +99,7 @@ TEST_F(AttentionWgmma, EqualsTheOracleWithinDocumentsSlow) {
 
 // Keys that end before the queries begin, begin with them, or go on after them; one row, one key;
 // rows that read no key and keys that no row reads.
-TEST_F(AttentionWgmma, EqualsTheOracleOverRectanglesSlow) {
+TEST_P(AttentionWgmma, EqualsTheOracleOverRectanglesSlow) {
   constexpr std::pair<Range, Range> rectangles[] = {
       {{130, 260}, {0, 130}}, {{130, 260}, {65, 130}}, {{67, 130}, {3, 66}},
       {{200, 201}, {0, 260}}, {{200, 201}, {10, 11}},  {{100, 163}, {100, 260}},
@@ -103,7 +117,7 @@ TEST_F(AttentionWgmma, EqualsTheOracleOverRectanglesSlow) {
   }
 }
 
-TEST_F(AttentionWgmma, RowsWithoutKeysAndKeysWithoutRowsGetExactZeros) {
+TEST_P(AttentionWgmma, RowsWithoutKeysAndKeysWithoutRowsGetExactZeros) {
   AttentionInputs in = inputs({1, 100, 100, 1, 1, 64}, SlidingSpan{20});
   in.first_query = 100;  // row r reads keys 81 + r .. 99
   const AttentionOutputs out = run(in);
@@ -116,18 +130,23 @@ TEST_F(AttentionWgmma, RowsWithoutKeysAndKeysWithoutRowsGetExactZeros) {
   for (int r = 0; r < 100; ++r) EXPECT_EQ(std::isinf(out.lse.data<float>()[r]), r >= 19) << r;
 }
 
-TEST_F(AttentionWgmma, TheSameBitsInEveryOrderOfThreadsAndBlocksSlow) {
-  for (const AnySpan& span : {AnySpan(FullSpan{}), AnySpan(SlidingSpan{70})}) {
-    AttentionInputs in = inputs({2, 150, 150, 4, 2, 64}, span);
-    in.start = documents(2, 150, {90, 40});
+TEST_P(AttentionWgmma, TheSameBitsInEveryOrderOfThreadsAndBlocksSlow) {
+  const auto expect_same = [&](const AttentionInputs& in) {
+    SCOPED_TRACE(in.span.str());
     const AttentionOutputs first = run(in);
-    late_and_early([&] {
-      in_every_order([&] { EXPECT_EQ(outputs_bits_differ(run(in), first), "") << span.str(); });
-    });
+    late_and_early(
+        [&] { in_every_order([&] { EXPECT_EQ(outputs_bits_differ(run(in), first), ""); }); });
     for (int i = 0; i < (emulated() ? 0 : 50); ++i) {
       ASSERT_EQ(outputs_bits_differ(run(in), first), "") << "run " << i;
     }
+  };
+  for (const AnySpan& span : {AnySpan(FullSpan{}), AnySpan(SlidingSpan{70})}) {
+    AttentionInputs in = inputs({2, 150, 150, 4, 2, 64}, span);
+    in.start = documents(2, 150, {90, 40});
+    expect_same(in);
   }
+  // Four tiles of keys have a share in the last rows' dq.
+  expect_same(inputs({1, 390, 390, 1, 1, 128}, FullSpan{}));
 }
 
 void fill_rows(Tensor& x, std::int64_t begin, std::int64_t end, float value) {
@@ -135,21 +154,22 @@ void fill_rows(Tensor& x, std::int64_t begin, std::int64_t end, float value) {
   std::fill(x.data<float>() + begin * row, x.data<float>() + end * row, value);
 }
 
-// Huge but finite in the keys that row 150 does not read, its own tiles' included, and NaN in tiles
+// Huge but finite in the keys that row 310 does not read, its own tiles' included, and NaN in tiles
 // that its block of rows does not need.
-TEST_F(AttentionWgmma, KeysOutsideASpanChangeNoBit) {
+TEST_P(AttentionWgmma, KeysOutsideASpanChangeNoBit) {
+  const std::int64_t tile = GetParam() == AttentionBackward::split ? 64 : 128;
   for (const AnySpan& span : {AnySpan(SlidingSpan{30}), AnySpan(BlockSpan{50})}) {
-    AttentionInputs in = inputs({1, 320, 320, 1, 1, 64}, span);
+    AttentionInputs in = inputs({1, 448, 448, 1, 1, 64}, span);
     const AttentionOutputs want = run(in);
     const float huge = static_cast<float>(bf16(3e38f));
     for (Tensor* x : {&in.k, &in.v}) {
-      fill_rows(*x, 0, span.lo(150), huge);
-      fill_rows(*x, 151, 320, huge);
-      fill_rows(*x, 0, 64, std::numeric_limits<float>::quiet_NaN());
-      fill_rows(*x, 256, 320, std::numeric_limits<float>::quiet_NaN());
+      fill_rows(*x, 0, span.lo(310), huge);
+      fill_rows(*x, 311, 448, huge);
+      fill_rows(*x, 0, 256 - tile, std::numeric_limits<float>::quiet_NaN());
+      fill_rows(*x, 384, 448, std::numeric_limits<float>::quiet_NaN());
     }
     const AttentionOutputs got = run(in);
-    const auto row = [](const Tensor& x) { return x.view().slice(1, 150, 151); };
+    const auto row = [](const Tensor& x) { return x.view().slice(1, 310, 311); };
     EXPECT_EQ(bits_differ(row(got.o), row(want.o)), "") << span.str();
     EXPECT_EQ(bits_differ(row(got.dq), row(want.dq)), "") << span.str();
   }
@@ -157,7 +177,7 @@ TEST_F(AttentionWgmma, KeysOutsideASpanChangeNoBit) {
 
 // As above for a key: rows of queries that do not read key 150 have gradients of o so large that
 // their products with its large value are infinite; nobody looks at them.
-TEST_F(AttentionWgmma, RowsOutsideAKeysReadersChangeNoBit) {
+TEST_P(AttentionWgmma, RowsOutsideAKeysReadersChangeNoBit) {
   for (const AnySpan& span : {AnySpan(SlidingSpan{30}), AnySpan(BlockSpan{50})}) {
     AttentionInputs in = inputs({1, 320, 320, 1, 1, 64}, span);
     fill_rows(in.v, 150, 151, 1e10f);
@@ -172,7 +192,7 @@ TEST_F(AttentionWgmma, RowsOutsideAKeysReadersChangeNoBit) {
   }
 }
 
-TEST_F(AttentionWgmma, ViewsOfAPackedQkvAreReadAndWrittenWhereTheyLie) {
+TEST_P(AttentionWgmma, ViewsOfAPackedQkvAreReadAndWrittenWhereTheyLie) {
   const AttentionInputs in = inputs({2, 150, 150, 2, 1, 64}, SlidingSpan{70});
   const AttentionOutputs apart = run(in);
   // (B, T, N + 2 K, H): q, k and v side by side, and their gradients too.
@@ -226,6 +246,15 @@ TEST(AttentionWgmmaChoice, ItTakesWhatItCanDoAndRefusesTheRest) {
     EXPECT_NE(automatic(needs), AttentionKernel::wgmma);
     EXPECT_THROW(cuda::chosen_attention(AttentionKernel::wgmma, needs), InputError);
   }
+}
+
+TEST(AttentionWgmmaChoice, OnlyItGoesBackwardInOneKernel) {
+  using enum AttentionKernel;
+  cuda::require_backward(AttentionBackward::fused, wgmma);
+  cuda::require_backward(AttentionBackward::split, naive);
+  EXPECT_EQ(refusal([] { cuda::require_backward(AttentionBackward::fused, mma); }),
+            "kernels.attention_backward = \"fused\": only the attention kernel wgmma has it, and "
+            "here mma is taken; wanted \"auto\" or \"split\"");
 }
 
 }  // namespace

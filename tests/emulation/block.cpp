@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "tests/emulation/blocks_at_once.h"
 
 namespace mixspan::emulation {
 
@@ -56,6 +57,7 @@ void BlockRunner::begin(dim3 threads) {
   barriers_ = {};
   thrown_ = nullptr;
   done_ = stale_polls_ = 0;
+  happened_ = true;
   current_ = -1;
   for (int t = 0; t < count_; ++t) {
     Thread& thread = all_[static_cast<std::size_t>(t)];
@@ -91,15 +93,24 @@ int BlockRunner::pick(const ThreadSet& set) {
 
 void BlockRunner::run_until_done() {
   while (done_ < count_) {
+    // Where others may see what happens here, they shall do so at any moment.
+    if (order_ == Order::shuffled && random_() % 256 == 0) let_other_blocks_run(true);
     if (!ready_.empty()) {
       stale_polls_ = 0;
+      happened_ = true;
       const int t = pick(ready_);
       ready_.erase(t);
       resume(t);
     } else {
       // Nobody can go on for sure: ask those who watch for something, each once a round. Two rounds
-      // in which nobody saw it have asked everybody since anything happened.
-      if (polling_.empty() || stale_polls_ >= 2 * polling_.size()) deadlock();
+      // in which nobody saw it have asked everybody since anything happened; unless another block
+      // does it.
+      if (polling_.empty()) deadlock();
+      if (stale_polls_ >= 2 * polling_.size()) {
+        if (!let_other_blocks_run(happened_)) deadlock();
+        happened_ = false;
+        stale_polls_ = 0;
+      }
       if (to_poll_.empty()) to_poll_ = polling_;
       const int t = pick(to_poll_);
       to_poll_.erase(t);
@@ -108,6 +119,7 @@ void BlockRunner::run_until_done() {
       const Thread& thread = all_[static_cast<std::size_t>(t)];
       const bool stale = thread.state == State::polling && thread.polled_again;
       stale_polls_ = stale ? stale_polls_ + 1 : 0;
+      happened_ |= !stale;
     }
     if (thrown_) std::rethrow_exception(thrown_);
   }

@@ -95,6 +95,7 @@ class BlockRunner {
   FiberContext scheduler_;
   dim3 shape_;
   int count_ = 0, current_ = -1, done_ = 0, stale_polls_ = 0;
+  bool happened_ = false;  // since other blocks could run
   ThreadSet ready_, polling_, to_poll_;
   std::deque<Meeting> meetings_;
   std::array<NamedBarrier, 16> barriers_;

@@ -17,6 +17,7 @@ enum class Order { forward, backward, shuffled };
 struct Settings {
   Order threads = Order::forward;  ///< of a block, wherever they do not wait for each other
   Order blocks = Order::forward;
+  int blocks_at_once = 1;  ///< above 1: in flight together, where one may wait for another
   std::uint64_t seed = 0;  ///< for Order::shuffled
   int devices = 1;
   int major = 9, minor = 0;  ///< compute capability

@@ -13,10 +13,12 @@
 
 #include "core/error.h"
 #include "tests/emulation/block.h"
+#include "tests/emulation/blocks_at_once.h"
 #include "tests/emulation/cuda_api.h"
 #include "tests/emulation/device_heap.h"
 #include "tests/emulation/emulation.h"
 #include "tests/emulation/profiler_ranges.h"
+#include "tests/emulation/sm90.h"
 #include "tests/emulation/static_shared.h"
 
 namespace mixspan::emulation {
@@ -135,6 +137,27 @@ std::vector<std::uint64_t> block_order(std::uint64_t blocks) {
   return order;
 }
 
+void run_block(const cudaLaunchConfig_t& config, const void* kernel, std::uint64_t n,
+               const std::function<void()>& body) {
+  Engine& e = engine();
+  gridDim = config.gridDim;
+  blockDim = config.blockDim;
+  const std::uint64_t nx = gridDim.x, ny = gridDim.y;
+  blockIdx = {static_cast<unsigned>(n % nx), static_cast<unsigned>(n / nx % ny),
+              static_cast<unsigned>(n / (nx * ny))};
+  ++blocks_begun;
+  poison_static_shared();
+  e.shared.begin_block(config.dynamicSmemBytes);
+  try {
+    e.runner.run(config.blockDim, settings().seed + n, body);
+    write_copies_out();
+    e.shared.end_block();
+  } catch (const Error& error) {
+    fail("{}, block ({}, {}, {}): {}", function_name(kernel), blockIdx.x, blockIdx.y, blockIdx.z,
+         error.what());
+  }
+}
+
 }  // namespace
 
 std::size_t most_shared_bytes() {
@@ -214,23 +237,17 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
   check(!in_kernel(), "a kernel cannot launch a kernel");
   if (work_listener()) work_listener()(function_name(kernel).c_str());
   const DeviceHeap::Open open;
-  Engine& e = engine();
-  gridDim = config.gridDim;
-  blockDim = config.blockDim;
-  const std::uint64_t nx = gridDim.x, ny = gridDim.y;
-  for (const std::uint64_t n : block_order(nx * ny * gridDim.z)) {
-    blockIdx = {static_cast<unsigned>(n % nx), static_cast<unsigned>(n / nx % ny),
-                static_cast<unsigned>(n / (nx * ny))};
-    ++blocks_begun;
-    poison_static_shared();
-    e.shared.begin_block(config.dynamicSmemBytes);
-    try {
-      e.runner.run(config.blockDim, settings().seed + n, body);
-      e.shared.end_block();
-    } catch (const Error& error) {
-      fail("{}, block ({}, {}, {}): {}", function_name(kernel), blockIdx.x, blockIdx.y, blockIdx.z,
-           error.what());
-    }
+  const dim3 grid = config.gridDim;
+  const std::vector<std::uint64_t> order = block_order(std::uint64_t{grid.x} * grid.y * grid.z);
+  std::size_t next = 0;
+  const auto run_all = [&](int) {
+    while (next < order.size()) run_block(config, kernel, order[next++], body);
+  };
+  const auto together = std::min(order.size(), static_cast<std::size_t>(settings().blocks_at_once));
+  if (together > 1) {
+    run_by_turns(static_cast<int>(together), settings().seed, run_all);
+  } else {
+    run_all(0);
   }
   return cudaSuccess;
 }

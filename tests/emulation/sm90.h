@@ -14,13 +14,16 @@ namespace mixspan::emulation {
 
 /// When products read their operands and copies out their source, of all the moments allowed: when
 /// they are waited for (registers and shared memory must not have been changed since), or when they
-/// are started (everything must be there by then). Copies in always come as late as can be: when
+/// are started (everything must be there by then). Late copies out write when that is waited for,
+/// or at the end of their block. Copies in always come as late as can be: when
 /// somebody waits for their barrier; until then NaN patterns stand in their place.
 enum class Beside { late, early };
 Beside& beside();
 
-/// Blocks that ended with copies, products or arrivals nobody waited for, since the last call.
+/// Blocks that ended with copies, products or arrivals nobody waited for, since the last call; of
+/// the calling OS thread, and those that another has told it of.
 int unfinished_blocks();
+void note_unfinished_blocks(int n);
 
 // ---- barriers in shared memory (PTX ISA 9.0, 9.7.13.15 mbarrier) --------------------------------
 
@@ -37,8 +40,14 @@ using Coordinates = std::array<int, 4>;  ///< column, row, head, sequence
 void copy_box_in(void* to, const void* map, std::uint64_t* barrier, Coordinates at);
 void copy_box_out(const void* map, const void* from, Coordinates at);
 void copy_bytes_in(void* to, const void* from, std::size_t bytes, std::uint64_t* barrier);
+/// `add`: floats are added to those that are there.
+void copy_bytes_out(void* to, const void* from, std::size_t bytes, bool add);
 void commit_copies_out();
+/// Until the calling thread's copies have read their source; or have also written.
 void wait_copies_out_read();
+void wait_copies_out();
+/// At the end of a block: what its copies have read is written.
+void write_copies_out();
 /// The calling thread wrote 16 bytes that the copy engine and the tensor cores do not see before it
 /// calls show_writes().
 void note_write(std::uint32_t address);

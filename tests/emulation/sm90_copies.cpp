@@ -101,15 +101,33 @@ void box_in(const MapContents& m, std::uint32_t to, Coordinates at) {
   });
 }
 
-void box_out(const MapContents& m, std::uint32_t from, Coordinates at) {
+// `bytes`: what lay at `from` in shared memory.
+void box_out(const MapContents& m, std::uint32_t from, Coordinates at, const std::byte* bytes) {
   for_each_row(m, from, at, [&](std::byte* p, std::uint32_t shared) {
     if (p == nullptr) return;
-    const std::uint32_t bytes = m.box[0] * 2;
-    check_device_range(p, bytes, "a copy of a box");
-    for (std::uint32_t i = 0; i < bytes; i += 16) {
-      std::memcpy(p + i, shared_pointer(place_of(m, shared + i), 16), 16);
+    const std::uint32_t row_bytes = m.box[0] * 2;
+    check_device_range(p, row_bytes, "a copy of a box");
+    for (std::uint32_t i = 0; i < row_bytes; i += 16) {
+      std::memcpy(p + i, bytes + (place_of(m, shared + i) - from), 16);
     }
   });
+}
+
+void begin_copy_out(std::uint32_t from, std::size_t bytes,
+                    std::function<void(const std::byte*)> write) {
+  check_shown(from, bytes, "a copy out");
+  CopyOut copy{from, std::vector<std::byte>(bytes), false, std::move(write)};
+  if (beside() == Beside::early) {
+    copy.read();
+    return copy.write(copy.bytes.data());
+  }
+  beside_state().copies_out[thread_rank()].push_back(std::move(copy));
+}
+
+void check_aligned(const void* device, const void* shared, std::size_t bytes) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(device) % 16 == 0 &&
+                       shared_address(shared) % 16 == 0 && bytes % 16 == 0;
+  check(aligned, "a copy of {} bytes whose ends are not multiples of 16", bytes);
 }
 
 void begin_copy_in(void* to, std::size_t bytes, std::uint64_t* barrier,
@@ -127,8 +145,16 @@ Beside& beside() {
   return mode;
 }
 
+void CopyOut::read() {
+  if (!was_read) std::memcpy(bytes.data(), shared_pointer(from, bytes.size()), bytes.size());
+  was_read = true;
+}
+
 bool BesideState::finished() const {
-  bool yes = copies_in.empty() && copies_out.empty();
+  bool yes = copies_in.empty();
+  for (const auto& [thread, copies] : copies_out) {
+    for (const CopyOut& copy : copies) yes &= copy.was_read;
+  }
   for (const WarpgroupState& w : warpgroups) yes &= w.open.empty() && w.groups.empty();
   return yes;
 }
@@ -152,6 +178,8 @@ int unfinished_blocks() {
   state.block = block_serial();
   return n;
 }
+
+void note_unfinished_blocks(int n) { unfinished += n; }
 
 void barrier_init(std::uint64_t* barrier, int arrivals) {
   shared_address(barrier);
@@ -189,9 +217,7 @@ void copy_box_in(void* to, const void* map, std::uint64_t* barrier, Coordinates 
 }
 
 void copy_bytes_in(void* to, const void* from, std::size_t bytes, std::uint64_t* barrier) {
-  const bool aligned = reinterpret_cast<std::uintptr_t>(from) % 16 == 0 &&
-                       shared_address(to) % 16 == 0 && bytes % 16 == 0;
-  check(aligned, "a copy of {} bytes whose ends are not multiples of 16", bytes);
+  check_aligned(from, to, bytes);
   check_device_range(from, bytes, "a copy of bytes");
   begin_copy_in(to, bytes, barrier, [=] { std::memcpy(to, from, bytes); });
 }
@@ -199,15 +225,45 @@ void copy_bytes_in(void* to, const void* from, std::size_t bytes, std::uint64_t*
 void copy_box_out(const void* map, const void* from, Coordinates at) {
   const MapContents m = contents_of_map(map);
   const std::uint32_t address = shared_address(from);
-  check_shown(address, bytes_of(m), "a copy out");
-  if (beside() == Beside::early) return box_out(m, address, at);
-  beside_state().copies_out[thread_rank()].push_back([=] { box_out(m, address, at); });
+  begin_copy_out(address, bytes_of(m),
+                 [=](const std::byte* bytes) { box_out(m, address, at, bytes); });
+}
+void copy_bytes_out(void* to, const void* from, std::size_t bytes, bool add) {
+  check_aligned(to, from, bytes);
+  check_device_range(to, bytes, "a copy of bytes");
+  begin_copy_out(shared_address(from), bytes, [=](const std::byte* source) {
+    if (!add) {
+      std::memcpy(to, source, bytes);
+      return;
+    }
+    for (std::size_t i = 0; i < bytes / sizeof(float); ++i) {
+      float x;
+      std::memcpy(&x, source + i * sizeof(float), sizeof(float));
+      static_cast<float*>(to)[i] += x;
+    }
+  });
 }
 void commit_copies_out() {}
 void wait_copies_out_read() {
-  const auto mine = beside_state().copies_out.extract(thread_rank());
+  const auto mine = beside_state().copies_out.find(thread_rank());
+  if (mine == beside_state().copies_out.end()) return;
+  for (CopyOut& copy : mine->second) copy.read();
+}
+void wait_copies_out() {
+  auto mine = beside_state().copies_out.extract(thread_rank());
   if (mine.empty()) return;
-  for (const auto& copy : mine.mapped()) copy();
+  for (CopyOut& copy : mine.mapped()) {
+    copy.read();
+    copy.write(copy.bytes.data());
+  }
+}
+void write_copies_out() {
+  for (auto& [thread, copies] : beside_state().copies_out) {
+    std::erase_if(copies, [](const CopyOut& copy) {
+      if (copy.was_read) copy.write(copy.bytes.data());
+      return copy.was_read;
+    });
+  }
 }
 
 void note_write(std::uint32_t address) {

@@ -21,6 +21,16 @@ struct CopyIn {
   std::function<void()> deliver;
 };
 
+/// A copy out: it reads its source, then it writes.
+struct CopyOut {
+  std::uint32_t from;
+  std::vector<std::byte> bytes;
+  bool was_read;
+  std::function<void(const std::byte* bytes)> write;
+
+  void read();
+};
+
 /// A product of the whole warpgroup, by thread.
 struct GroupProduct {
   std::array<float*, 128> d;
@@ -44,8 +54,8 @@ struct WarpgroupState {
 struct BesideState {
   std::uint64_t block = 0;
   std::vector<CopyIn> copies_in;
-  std::map<int, std::vector<std::function<void()>>> copies_out;  ///< by thread
-  std::unordered_map<std::uint32_t, int> hidden_writes;          ///< address / 16: thread
+  std::map<int, std::vector<CopyOut>> copies_out;        ///< by thread
+  std::unordered_map<std::uint32_t, int> hidden_writes;  ///< address / 16: thread
   std::array<WarpgroupState, 8> warpgroups;
 
   bool finished() const;

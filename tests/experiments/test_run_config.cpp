@@ -154,6 +154,9 @@ TEST(Precision, IsRefusedWhereTheProcessorLacksIt) {
 TEST_F(RunConfigFile, ACpuHasOneAttentionKernel) {
   EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\nattention = \"mma\"\n"),
             "a.toml:5: kernels.attention = \"mma\": a CPU has one kernel only; wanted \"auto\"");
+  EXPECT_EQ(refused("device = \"cpu\"\n" + kData + "[kernels]\nattention_backward = \"fused\"\n"),
+            "a.toml:5: kernels.attention_backward = \"fused\": a CPU has one way only; wanted "
+            "\"auto\"");
   for (const std::string key : {"fuse_bias_gradient", "fuse_gelu", "tune_products"}) {
     EXPECT_EQ(
         refused("device = \"cpu\"\n" + kData + "[kernels]\n" + key + " = true\n"),

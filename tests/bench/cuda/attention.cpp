@@ -1,7 +1,8 @@
 // Attention on a device by span, length and kernel: useful TFLOP/s (visible pairs alone; 4 d for
 // each forward, 10 d backward), their share of the datasheet's peak, and how much faster than full
 // attention.
-//   bench_cuda_attention [KERNEL...]   naive, mma, wgmma; without any: mma and wgmma
+//   bench_cuda_attention [KERNEL...]   naive, mma, wgmma (backward split) and fused (the same
+//                                      forward); without any: all but naive
 #include <fmt/core.h>
 
 #include <map>
@@ -18,9 +19,15 @@ using namespace mixspan;
 
 constexpr std::int64_t kWidth = 2048;  // N * H: 16 heads of 128, 32 of 64
 
-const std::map<std::string, AttentionKernel> kKernels = {{"naive", AttentionKernel::naive},
-                                                         {"mma", AttentionKernel::mma},
-                                                         {"wgmma", AttentionKernel::wgmma}};
+struct Kernel {
+  AttentionKernel kernel;
+  AttentionBackward backward = AttentionBackward::automatic;
+};
+const std::map<std::string, Kernel> kKernels = {
+    {"naive", {AttentionKernel::naive}},
+    {"mma", {AttentionKernel::mma}},
+    {"wgmma", {AttentionKernel::wgmma, AttentionBackward::split}},
+    {"fused", {AttentionKernel::wgmma, AttentionBackward::fused}}};
 
 struct Span {
   std::string name;
@@ -41,10 +48,11 @@ struct Times {
   double forward, backward;
 };
 
-Times measure(bench::DeviceBench& b, AttentionKernel kernel, std::int64_t T, std::int64_t H,
+Times measure(bench::DeviceBench& b, Kernel kernel, std::int64_t T, std::int64_t H,
               const AnySpan& span) {
   Exec ex = b.exec();
-  ex.attention = kernel;
+  ex.attention = kernel.kernel;
+  ex.attention_backward = kernel.backward;
   const std::int64_t N = kWidth / H;
   // As a layer hands them over: parts of one product, seen by head.
   Tensor qkv = b.random({1, T, 3 * kWidth}, DType::bf16);
@@ -61,7 +69,12 @@ Times measure(bench::DeviceBench& b, AttentionKernel kernel, std::int64_t T, std
   rule.span = span;
   rule.scale = H == 64 ? 0.125f : 0.08838835f;
   Times t{};
-  t.forward = b.median_ms([&] { attention_forward(ex, heads_o, lse, q, k, v, rule); });
+  const auto forward = [&] { attention_forward(ex, heads_o, lse, q, k, v, rule); };
+  if (kernel.backward == AttentionBackward::fused) {
+    forward();  // measured as wgmma's
+  } else {
+    t.forward = b.median_ms(forward);
+  }
   t.backward = b.median_ms(
       [&] { attention_backward(ex, dq, dk, dv, heads_do, q, k, v, heads_o, lse, rule); });
   return t;
@@ -78,24 +91,24 @@ void row(bench::DeviceBench& b, const std::string& kernel, std::int64_t T, std::
   }
   if (span.span.is_full()) full = t;
   const double products = pairs_of(span.span, T) * kWidth;
-  const double forward = 4 * products / t.forward / 1e9,
-               backward = 10 * products / t.backward / 1e9;
   const double peak = b.peak().bf16_flops / 1e12;
-  const auto times = [](double of_full, double of_this) {
-    return of_full == 0 ? std::string("-") : fmt::format("{:.2f}x", of_full / of_this);
+  const auto columns = [&](double ms, double of_full, double flops_of_product) {
+    if (ms == 0) return fmt::format("{:>9} {:>7} {:>6} {:>7}", "-", "-", "-", "-");
+    const double rate = flops_of_product * products / ms / 1e9;
+    const std::string faster = of_full == 0 ? "-" : fmt::format("{:.2f}x", of_full / ms);
+    return fmt::format("{:>9.4f} {:>7.1f} {:>6} {:>7}", ms, rate, bench::percent(rate, peak),
+                       faster);
   };
-  fmt::print(
-      "{:<6} {:>4} {:>6} {:<13} {:>9.4f} {:>7.1f} {:>6} {:>7} {:>9.4f} {:>7.1f} {:>6} {:>7}\n",
-      kernel, H, T, span.name, t.forward, forward, bench::percent(forward, peak),
-      times(full.forward, t.forward), t.backward, backward, bench::percent(backward, peak),
-      times(full.backward, t.backward));
+  fmt::print("{:<6} {:>4} {:>6} {:<13} {} {}\n", kernel, H, T, span.name,
+             columns(t.forward, full.forward, 4), columns(t.backward, full.backward, 10));
   std::fflush(stdout);  // a run that is cut off has told what it measured
 }
 
 void run(std::vector<std::string> kernels) {
-  if (kernels.empty()) kernels = {"mma", "wgmma"};
+  if (kernels.empty()) kernels = {"mma", "wgmma", "fused"};
   for (const std::string& kernel : kernels) {
-    require(kKernels.contains(kernel), "no kernel {}: naive, mma and wgmma are there", kernel);
+    require(kKernels.contains(kernel), "no kernel {}: naive, mma, wgmma and fused are there",
+            kernel);
   }
   bench::DeviceBench b;
   fmt::print("{:<6} {:>4} {:>6} {:<13} {:>9} {:>7} {:>6} {:>7} {:>9} {:>7} {:>6} {:>7}\n", "kernel",

@@ -26,6 +26,7 @@ struct Way {
   std::string name;
   AttentionKernel attention = AttentionKernel::automatic;
   cuda::LibraryOptions libraries;
+  AttentionBackward backward = AttentionBackward::automatic;
 };
 
 cuda::LibraryOptions tuned(bool fused) {
@@ -38,6 +39,8 @@ cuda::LibraryOptions tuned(bool fused) {
 /// What is asked first is what matters first, since the run may be cut off.
 std::vector<Way> ways_of(std::int64_t T) {
   std::vector<Way> ways = {{"tuned products", AttentionKernel::automatic, tuned(false)}};
+  ways.push_back({"tuned, fused backward", AttentionKernel::automatic, tuned(false),
+                  AttentionBackward::fused});
   if (T != 8192) return ways;
   ways.push_back({"tuned, fused epilogues", AttentionKernel::automatic, tuned(true)});
   ways.push_back({"first suggestions", AttentionKernel::automatic, {}});
@@ -49,6 +52,7 @@ std::vector<Way> ways_of(std::int64_t T) {
 struct Setup {
   explicit Setup(const Way& way) : stream(kDevice), libraries(kDevice, way.libraries) {
     exec.attention = way.attention;
+    exec.attention_backward = way.backward;
   }
   OwnedStream stream;
   ThreadPool pool{0};

@@ -42,6 +42,8 @@ bool let_a_timing_prefer(int algorithm) {
   return true;
 }
 
+void run_blocks_at_once(int n) { emulation::settings().blocks_at_once = n; }
+
 void want_aligned_products(bool want) { emulation::settings().aligned_products_only = want; }
 
 }  // namespace mixspan::test

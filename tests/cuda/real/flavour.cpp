@@ -12,6 +12,7 @@ bool with_capability(int major, int minor) {
 }
 void restore_capability() {}
 bool let_a_timing_prefer(int) { return false; }
+void run_blocks_at_once(int) {}
 void want_aligned_products(bool) {}
 
 }  // namespace mixspan::test

@@ -1,6 +1,7 @@
 #include "tests/emulation/self/faulty_kernels.h"
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx_sm90_sums.cuh"
 #include "kernels/cuda/vec.cuh"
 #include "tests/emulation/emulation.h"
 
@@ -125,6 +126,16 @@ __global__ void tickets_kernel(std::int32_t* out, std::int32_t* counter) {
   if (threadIdx.x == 0) out[blockIdx.x] = atomicAdd(counter, 1);
 }
 
+__global__ void flag_kernel(std::int32_t* out, std::int32_t* flag, bool for_ever) {
+  const auto me = static_cast<std::int32_t>(blockIdx.x);
+  if (threadIdx.x == 0) {
+    wait_for_flag(flag, me + (for_ever && blockIdx.x + 1 == gridDim.x ? 1 : 0));
+    out[me] = *flag;
+    set_flag(flag, me + 1);
+  }
+  __syncthreads();
+}
+
 __global__ void votes_kernel(std::int32_t* out) {
   const int t = static_cast<int>(threadIdx.x);
   const unsigned odd = __ballot_sync(kAllLanes, t % 2);
@@ -190,6 +201,10 @@ void sum_of_the_rest(const Exec& ex, View out, int ended) {
 void take_tickets(const Exec& ex, View out, View counter) {
   launch(ex, tickets_kernel, dim3(blocks_for(out.size(), 1)), dim3(64), 0, out.data<std::int32_t>(),
          counter.data<std::int32_t>());
+}
+void pass_a_flag(const Exec& ex, View out, View flag, bool for_ever) {
+  launch(ex, flag_kernel, dim3(blocks_for(out.size(), 1)), dim3(64), 0, out.data<std::int32_t>(),
+         flag.data<std::int32_t>(), for_ever);
 }
 void votes_and_shuffles(const Exec& ex, View out) {
   launch(ex, votes_kernel, dim3(1), dim3(64), 0, out.data<std::int32_t>());

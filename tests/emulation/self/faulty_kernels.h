@@ -37,6 +37,9 @@ void hand_over(const Exec& ex, View out, int rounds);
 void sum_of_the_rest(const Exec& ex, View out, int ended);
 /// out (blocks) i32: the order in which blocks came, by an atomic counter (1) i32.
 void take_tickets(const Exec& ex, View out, View counter);
+/// out (blocks) i32: what each block found in `flag` (1), for which block i waits until it is i;
+/// then it sets it to i + 1. The last sets nothing and waits for one more where `for_ever`.
+void pass_a_flag(const Exec& ex, View out, View flag, bool for_ever);
 /// out (64) i32: 1 where the thread got what it should from ballots, shuffles and a count.
 void votes_and_shuffles(const Exec& ex, View out);
 /// out (4) i32: 1 where a 32-bit address of shared memory leads back to where it came from, has the

@@ -15,14 +15,18 @@ class Emulation : public DeviceTest {
     const Tensor host = download(v);
     return {host.data<std::int32_t>(), host.data<std::int32_t>() + host.size()};
   }
-  /// What run_faulty says is wrong.
-  std::string fault(Fault f) const {
+  /// What is said to be wrong.
+  template <class F>
+  static std::string thrown(F run) {
     try {
-      run_faulty(exec(), f);
+      run();
     } catch (const Error& e) {
       return e.what();
     }
     return "(nothing was thrown)";
+  }
+  std::string fault(Fault f) const {
+    return thrown([&] { run_faulty(exec(), f); });
   }
 };
 
@@ -102,6 +106,27 @@ TEST_F(Emulation, BlocksRunInTheOrderAskedFor) {
   take_tickets(exec(), out, counter);
   emulation::settings().blocks = emulation::Order::forward;
   EXPECT_EQ(numbers(out), (std::vector<std::int32_t>{2, 1, 0}));
+}
+
+TEST_F(Emulation, BlocksInFlightTogetherWaitForEachOther) {
+  const emulation::Settings before = emulation::settings();
+  const auto flags = [&](int at_once, bool for_ever) {
+    emulation::settings().blocks_at_once = at_once;
+    Tensor flag({1}, DType::i32, device());
+    fill_zero(exec(), flag);
+    Tensor out = poisoned({5}, DType::i32);
+    pass_a_flag(exec(), out, flag, for_ever);
+    return numbers(out);
+  };
+  in_every_order([&] {
+    EXPECT_EQ(flags(5, false), (std::vector<std::int32_t>{0, 1, 2, 3, 4}));
+    // The blocks that wait fill the device, or nobody sets the flag.
+    expect_says(thrown([&] { flags(5, true); }), "waits in a flag at ");
+    if (emulation::settings().blocks == emulation::Order::backward) {
+      expect_says(thrown([&] { flags(3, false); }), "waits in a flag at ");
+    }
+  });
+  emulation::settings() = before;
 }
 
 // ---- memory -------------------------------------------------------------------------------------
