@@ -34,6 +34,10 @@ std::vector<Range> GradSync::parts_of(std::size_t bucket) const {
 void GradSync::ready(View grads, std::size_t bucket, std::int64_t layer) {
   const View x = grads.slice(0, buckets_[bucket].begin, buckets_[bucket].end);
   const Call call{"gradients", layer};
+  while (pending_.size() >= kUnderWay) {
+    pending_.front().wait();
+    pending_.pop_front();
+  }
   pending_.push_back(sharded_ ? ranks_.reduce_scatter_sum(call, x, parts_of(bucket))
                               : ranks_.all_reduce_sum(call, x));
 }

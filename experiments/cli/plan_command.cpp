@@ -59,7 +59,7 @@ nlohmann::ordered_json json_of(const PlanRequest& r, const RunPlan& plan) {
   j["memory"] = {{"weights", m.weights},     {"gradients", m.gradients},
                  {"optimizer", m.optimizer}, {"activations", m.activations},
                  {"scratch", m.scratch},     {"exchange", m.exchange},
-                 {"total", m.total()}};
+                 {"sums", m.sums},           {"total", m.total()}};
   j["bytes"] = {{"cp", plan.bytes.cp}, {"tp", plan.bytes.tp}, {"dp", plan.bytes.dp}};
   const StepTime& t = plan.time;
   j["step_ms"] = t.total() * 1e3;
@@ -106,10 +106,11 @@ void print_table(const PlanRequest& r, const RunPlan& plan) {
   print_reasons(plan);
   fmt::print(
       "memory of a rank: {} = weights {}, gradients {}, optimizer {}, activations {}, "
-      "scratch {}, exchange {}; there are {}\n",
+      "scratch {}, exchange {}, sums {}; there are {}\n",
       human_bytes(m.total()), human_bytes(m.weights), human_bytes(m.gradients),
       human_bytes(m.optimizer), human_bytes(m.activations), human_bytes(m.scratch),
-      human_bytes(m.exchange), human_bytes(r.machine.as_seen_by(r.parallel.ranks()).memory_bytes));
+      human_bytes(m.exchange), human_bytes(m.sums),
+      human_bytes(r.machine.as_seen_by(r.parallel.ranks()).memory_bytes));
   fmt::print("a rank sends in a step: cp {}, tp {}, dp {}\n", human_bytes(plan.bytes.cp),
              human_bytes(plan.bytes.tp), human_bytes(plan.bytes.dp));
   fmt::print(

@@ -1,10 +1,14 @@
 #include "experiments/cost/memory_cost.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
+#include <string>
 
 #include "kernels/matmul.h"
 #include "layers/head.h"
 #include "layers/model.h"
+#include "parallel/grad_sync.h"
 
 namespace mixspan {
 
@@ -104,14 +108,25 @@ Foreign foreign_rows(const LayerExchange& layer, const SequenceLayout& layout) {
 
 }  // namespace
 
-std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
+std::vector<std::int64_t> held_by_layer(const ModelConfig& model, std::int64_t tp) {
   const TpPart last{static_cast<int>(tp) - 1, static_cast<int>(tp)};  // no share is larger
   const ParamList declared = declared_params(model);
-  std::int64_t count = 0;
+  std::vector<std::int64_t> counts;
+  std::string layer;
   for (const ParamSpec& spec : declared.specs()) {
-    count += part_shape(spec.shape, spec.split, last).size();
+    // "h.3." of a layer's, "" of the embeddings and of the last norm
+    const std::string its =
+        spec.name.starts_with("h.") ? spec.name.substr(0, spec.name.find('.', 2)) : "";
+    if (counts.empty() || its != layer) counts.push_back(0);
+    layer = its;
+    counts.back() += part_shape(spec.shape, spec.split, last).size();
   }
-  return count;
+  return counts;
+}
+
+std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
+  const std::vector<std::int64_t> counts = held_by_layer(model, tp);
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
 }
 
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::int64_t micro_rows,
@@ -137,6 +152,14 @@ RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::i
     at_a_time = std::max(at_a_time, foreign.at_a_time + (keeps ? 0 : foreign.kept));
   }
   m.exchange += at_a_time * row;
+  std::vector<std::int64_t> buckets = held_by_layer(model, p.tp);
+  const std::size_t under_way = std::min(buckets.size(), GradSync::kUnderWay);
+  std::partial_sort(buckets.begin(), buckets.begin() + static_cast<std::ptrdiff_t>(under_way),
+                    buckets.end(), std::greater<>());
+  const std::int64_t ranks = p.dp * p.cp;
+  for (std::size_t b = 0; b < under_way; ++b) {
+    m.sums += (ranks - 1) * divided_up(buckets[b], ranks) * kFloat;
+  }
   return m;
 }
 

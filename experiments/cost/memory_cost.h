@@ -18,8 +18,9 @@ struct RankMemory {
   std::int64_t activations = 0;  ///< what forward keeps for backward, by model.recompute
   std::int64_t scratch = 0;      ///< the most that a layer or the head, with its logits, needs
   std::int64_t exchange = 0;     ///< keys and values of other ranks, and their gradients
+  std::int64_t sums = 0;         ///< other ranks' gradients while they are added (GradSync)
   std::int64_t total() const {
-    return weights + gradients + optimizer + activations + scratch + exchange;
+    return weights + gradients + optimizer + activations + scratch + exchange + sums;
   }
 };
 
@@ -40,7 +41,9 @@ struct LayerExchange {
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig&, std::int64_t micro_rows,
                        const std::vector<LayerExchange>& layers, StepPlace place = {});
 
-/// Numbers that a tp rank holds of all parameters, at most.
+/// Numbers that a tp rank holds of the parameters, at most: of the embeddings, of each layer, of the
+/// last norm; and of all.
+std::vector<std::int64_t> held_by_layer(const ModelConfig& model, std::int64_t tp);
 std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp);
 
 }  // namespace mixspan

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "parallel/grad_sync.h"
 #include "parallel/shares.h"
 #include "parallel/thread_ranks.h"
 #include "tests/cuda/device_test.h"
@@ -104,6 +105,31 @@ TEST_F(CommunicatorOnDevice, GathersAndBroadcasts) {
       rank.expect_equal(y, "broadcast");
     }
   });
+}
+
+// However many buckets there are, the memory is that of as many as are under way.
+TEST_F(CommunicatorOnDevice, GradientsUnderWayHoldTheMemoryOfFewBuckets) {
+  if (!emulated()) GTEST_SKIP() << "another process may use the device's memory";
+  constexpr std::int64_t bucket = 1 << 18, count = 12, ranks = 2;
+  std::vector<Range> buckets;
+  for (std::int64_t b = 0; b < count; ++b) buckets.push_back({b * bucket, (b + 1) * bucket});
+  std::size_t before = 0, after = 0;
+  on_ranks(ranks, DeviceTransport::automatic, [&](const Rank& rank) {
+    Rank::Twin grads = rank.twin({count * bucket}, DType::f32, rank.me());
+    GradSync sync(rank.world, buckets, true);
+    rank.world.barrier({"begin"});
+    if (rank.me() == 0) before = memory_of(rank.device).free_bytes;
+    rank.world.barrier({"post"});
+    for (std::size_t b = 0; b < buckets.size(); ++b) sync.ready(grads.there, b, 0);
+    sync.finish();
+    rank.world.barrier({"end"});
+    if (rank.me() == 0) after = memory_of(rank.device).free_bytes;
+    rank.world.barrier({"known"});
+  });
+  // Of each bucket a rank holds the half that the other has sent of its own.
+  const std::size_t held = GradSync::kUnderWay * bucket / 2 * sizeof(float) * ranks;
+  EXPECT_LE(before - after, held + held / 8);
+  EXPECT_GT(before - after, 0);
 }
 
 TEST_F(CommunicatorOnDevice, AddsInTheOrderOfTheRanks) {

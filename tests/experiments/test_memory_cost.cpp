@@ -144,6 +144,23 @@ TEST(RankMemory, IsDividedByEachAxisAsItShould) {
             4 * (3 * (3 * hidden + 4 * rows) + 4 * hidden) * 3 / 4);
 }
 
+// What GradSync holds of other ranks' gradients: the four largest buckets, here of three layers and
+// of the embeddings, all but a rank's own share.
+TEST(RankMemory, OfGradientsThatAreBeingAdded) {
+  ModelConfig m = run("none").model;
+  m.vocab = 300;
+  const std::vector<std::int64_t> layers = held_by_layer(m, 1);
+  ASSERT_EQ(layers.size(), 5);
+  EXPECT_EQ(layers.front(), (300 + 256) * 128);
+  EXPECT_EQ(layers.back(), 2 * 128);
+  EXPECT_EQ(layers[1], layers[3]);
+  EXPECT_EQ(predicted(m, {}, 4).sums, 0);
+  ParallelConfig p;
+  p.dp = 2;
+  p.cp = 2;
+  EXPECT_EQ(predicted(m, p, 4).sums, 3 * (layers[0] + 3 * layers[1]));  // 3/4 of 4 bytes each
+}
+
 // In rows of 4 sequences of 128 numbers of 4 bytes; a rank holds 64 of 256 positions.
 TEST(RankMemory, OfWhatOthersSend) {
   ModelConfig m = run("none").model;

@@ -131,9 +131,10 @@ TEST(FeasiblePlan, RefusesInOneLineWithMeshesThatWouldDo) {
   r.parallel.dp = 8;
   r.model.recompute = "none";
   // 1.38 G parameters twice and an eighth of twice that; 16 results of (32768, 2048) a layer, rows
-  // of the MLP's 16 numbers longer.
+  // of the MLP's 16 numbers longer; seven eighths of the gradients of the embeddings and three
+  // layers.
   EXPECT_EQ(refused().substr(0, 65),
-            "parallel: 117.3 GB for each rank do not fit the 80.0 GB of h100x8");
+            "parallel: 118.4 GB for each rank do not fit the 80.0 GB of h100x8");
   EXPECT_NE(refused().find("of 8 ranks these would do: dp 4 x cp 2 x tp 1"), std::string::npos)
       << refused();
   r.machine.memory_bytes = 1000;
@@ -176,7 +177,7 @@ TEST_F(PlanCommand, JsonHasTheKeysThatScriptsRead) {
             (Keys{"layer", "span", "transport", "bytes_forward", "bytes_backward", "flops_forward",
                   "compute_ms", "transfer_ms", "exposed_ms", "reason"}));
   EXPECT_EQ(keys_of(j["memory"]), (Keys{"weights", "gradients", "optimizer", "activations",
-                                        "scratch", "exchange", "total"}));
+                                        "scratch", "exchange", "sums", "total"}));
   EXPECT_EQ(keys_of(j["bytes"]), (Keys{"cp", "tp", "dp"}));
   EXPECT_EQ(keys_of(j["time_ms"]), (Keys{"compute", "memory", "cp", "tp", "dp"}));
   EXPECT_EQ(j["ranks"], 4);
