@@ -74,8 +74,12 @@ void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView 
                              ConstView residual, const Sequence& s, Saved& saved) const {
   const std::int64_t N = held_heads(), layer = options_.place.layer;
   const View qkv = saved.make(ex, "qkv", {s.rows(), 3 * held_width()});
-  const View o = saved.make(ex, "attention out", {s.rows(), held_width()});
-  const View lse = saved.make_as(ex, "lse", {s.B, N, s.T}, DType::f32);
+  const bool mixed = saved.has("attention out");  // by an earlier forward
+  const View o = mixed
+                     ? saved.get("attention out")
+                     : saved.make(ex, "attention out", {s.rows(), held_width()}, Rebuild::dearest);
+  const View lse = mixed ? saved.get("lse")
+                         : saved.make_as(ex, "lse", {s.B, N, s.T}, DType::f32, Rebuild::dearest);
   {
     const Arena::Scope scope(ex.scratch);
     linear_forward(ex, qkv, tp().gather(ex, {"attention in", layer}, x, s.rows()),
@@ -83,7 +87,9 @@ void AttentionMixer::forward(const Exec& ex, const Params& p, View y, ConstView 
   }
   const View q = part_of_qkv(qkv, 0, s, N), k = part_of_qkv(qkv, 1, s, N),
              v = part_of_qkv(qkv, 2, s, N);
-  if (s.split == nullptr) {
+  if (mixed) {
+    // nothing is left to do
+  } else if (s.split == nullptr) {
     attention_forward(ex, as_heads(o, s, N), lse, q, k, v,
                       {options_.span, options_.scale, s.document_start});
   } else {

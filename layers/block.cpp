@@ -48,13 +48,12 @@ void Block::forward(const Exec& ex, const Params& p, View y, ConstView x, const 
 void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, const Sequence& s,
                      const Saved& saved) const {
   const Arena::Scope scope(ex.scratch);
-  if (saved.policy() == Recompute::full) {
-    Saved again(&ex.scratch, Recompute::none);
-    const View y = ex.scratch.allocate("block out", x.shape(), x.dtype());
+  if (saved.policy() == Recompute::full || saved.policy() == Recompute::products) {
+    Saved again(&ex.scratch, Recompute::none, &saved);
     // Without a scope of its own: what it keeps must outlive the call.
     const View x1 = again.make(ex, "x1", x.shape());
     mixer_->forward(ex, p, x1, ln_1_.forward(ex, p, x, again), x, s, again);
-    mlp_.forward(ex, p, y, ln_2_.forward(ex, p, x1, again), x1, s.rows(), again);
+    mlp_.expand(ex, p, ln_2_.forward(ex, p, x1, again), s.rows(), again);
     backward(ex, p, dx, x, s, again);
     return;
   }

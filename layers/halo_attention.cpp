@@ -184,8 +184,9 @@ Halo make_halos(const ContextAttention& c, const std::vector<HaloChunk>& chunks,
     halo.k.emplace_back();
     halo.v.emplace_back();
     if (chunks[i].halo == 0) continue;
-    halo.k[i] = saved.make(c.ex, halo_name(i, "keys"), halo_shape(chunks[i], k));
-    halo.v[i] = saved.make(c.ex, halo_name(i, "values"), halo_shape(chunks[i], k));
+    halo.k[i] = saved.make(c.ex, halo_name(i, "keys"), halo_shape(chunks[i], k), Rebuild::dearest);
+    halo.v[i] =
+        saved.make(c.ex, halo_name(i, "values"), halo_shape(chunks[i], k), Rebuild::dearest);
   }
   return halo;
 }

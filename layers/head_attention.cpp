@@ -105,9 +105,12 @@ void forward(const ContextAttention& c, View o, ConstView q, ConstView k, ConstV
   const HeadExchange exchange(c, q.dim(2));
   const std::int64_t B = q.dim(0), T = c.split.layout.T(), n = exchange.mine().size();
   const Shape shape{B, T, n, q.dim(3)};
-  const View hq = saved.make(c.ex, "heads q", shape), hk = saved.make(c.ex, "heads k", shape),
-             hv = saved.make(c.ex, "heads v", shape), ho = saved.make(c.ex, "heads out", shape);
-  const View h_lse = saved.make_as(c.ex, "heads lse", {B, n, T}, DType::f32);
+  const auto make = [&](const char* name) {
+    return saved.make(c.ex, name, shape, Rebuild::dearest);
+  };
+  const View hq = make("heads q"), hk = make("heads k"), hv = make("heads v"),
+             ho = make("heads out");
+  const View h_lse = saved.make_as(c.ex, "heads lse", {B, n, T}, DType::f32, Rebuild::dearest);
   const ConstView rows[] = {q, k, v};
   const View heads[] = {hq, hk, hv};
   exchange.to_heads("queries, keys and values of heads", rows, heads);

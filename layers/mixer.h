@@ -42,7 +42,8 @@ class Mixer {
  public:
   virtual ~Mixer() = default;
 
-  /// y(R, C) = residual + mix(x). Overwrites y, which may be the residual itself.
+  /// y(R, C) = residual + mix(x). Overwrites y, which may be the residual itself. What Saved
+  /// already has, of an earlier forward of the same x, is not computed again.
   virtual void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual,
                        const Sequence&, Saved&) const = 0;
   /// dx(R, C) from dy: overwrites dx (the residual's gradient is the caller's). Parameter gradients

@@ -22,8 +22,7 @@ Mlp::Mlp(const std::string& prefix, LayerPlace place, std::int64_t C, std::int64
   proj_bias_ = list.add({prefix + ".proj.bias", {C}});
 }
 
-void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstView residual,
-                  std::int64_t R, Saved& saved) const {
+View Mlp::expand(const Exec& ex, const Params& p, ConstView x, std::int64_t R, Saved& saved) const {
   const TensorParallel& tp = place_.parallel->tp;
   const std::int64_t F = p.weight(fc_bias_).size();
   const View pre = saved.make_rows(ex, "mlp pre", R, F, inner_dtype(ex));
@@ -31,7 +30,14 @@ void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstVie
   const Arena::Scope scope(ex.scratch);
   linear_gelu_forward(ex, act, pre, tp.gather(ex, {"mlp in", place_.layer}, x, R),
                       p.weight(fc_weight_), p.weight(fc_bias_));
-  leave_forward(ex, tp, {"mlp out", place_.layer}, y, act, p.weight(proj_weight_),
+  return act;
+}
+
+void Mlp::forward(const Exec& ex, const Params& p, View y, ConstView x, ConstView residual,
+                  std::int64_t R, Saved& saved) const {
+  const View act = expand(ex, p, x, R, saved);
+  const Arena::Scope scope(ex.scratch);
+  leave_forward(ex, place_.parallel->tp, {"mlp out", place_.layer}, y, act, p.weight(proj_weight_),
                 p.weight(proj_bias_), residual);
 }
 

@@ -83,8 +83,9 @@ std::vector<AnySpan> layer_spans(const ModelConfig& c) {
 Recompute parse_recompute(const std::string& text) {
   if (text == "none") return Recompute::none;
   if (text == "selective") return Recompute::selective;
+  if (text == "products") return Recompute::products;
   if (text == "full") return Recompute::full;
-  refuse("model.recompute = \"{}\": wanted none, selective or full", text);
+  refuse("model.recompute = \"{}\": wanted none, selective, products or full", text);
 }
 
 void validate(const ModelConfig& c) {

@@ -9,7 +9,8 @@
 
 namespace mixspan {
 
-enum class Recompute { none, selective, full };
+/// From all that is kept for backward to nothing (layers/saved.h).
+enum class Recompute { none, selective, products, full };
 
 struct ModelConfig {
   std::int64_t layers = 6;
@@ -25,7 +26,7 @@ struct ModelConfig {
   bool qkv_bias = false;
   double layer_norm_eps = 1e-5;
   double init_std = 0.02;
-  std::string recompute = "selective";  ///< or "none", "full"
+  std::string recompute = "selective";  ///< or "none", "products", "full"
 
   std::int64_t head_size() const { return width / heads; }
   std::int64_t mlp() const { return mlp_width == 0 ? 4 * width : mlp_width; }

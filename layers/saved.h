@@ -15,17 +15,21 @@ namespace mixspan {
 
 /// How dear a result is to compute again.
 enum class Rebuild {
-  dear,   ///< a matrix product or attention
-  cheap,  ///< one pass over memory: a norm, an activation function
+  dearest,  ///< what a mixer computes of many tokens: attention, and what was fetched for it
+  dear,     ///< a matrix product
+  cheap,    ///< one pass over memory: a norm, an activation function
 };
 
 /// Named results of one layer's forward. The recomputation policy decides where a result lives: in
 /// the activation arena until the backward pass, or in scratch, gone when the layer returns.
-///   none: everything is kept.  selective: what is cheap to rebuild is not.  full: nothing is.
+///   none: everything is kept.  selective: what is cheap to rebuild is not.  products: only what is
+///   dearest is.  full: nothing is.
 class Saved {
  public:
-  /// `arena` may be null when the policy is full.
-  Saved(Arena* arena, Recompute policy) : arena_(arena), policy_(policy) {}
+  /// `arena` may be null when the policy is full. `earlier`: what another forward of the same input
+  /// has kept, which this one need not compute again; it must outlive this.
+  Saved(Arena* arena, Recompute policy, const Saved* earlier = nullptr)
+      : arena_(arena), policy_(policy), earlier_(earlier) {}
 
   /// Memory for a result, of storage_dtype(ex). Not zeroed.
   View make(const Exec& ex, std::string_view name, Shape shape, Rebuild cost = Rebuild::dear) {
@@ -52,7 +56,17 @@ class Saved {
 
  private:
   bool keeps(Rebuild cost) const {
-    return policy_ == Recompute::none || (policy_ == Recompute::selective && cost == Rebuild::dear);
+    switch (policy_) {
+      case Recompute::none:
+        return true;
+      case Recompute::selective:
+        return cost != Rebuild::cheap;
+      case Recompute::products:
+        return cost == Rebuild::dearest;
+      case Recompute::full:
+        return false;
+    }
+    return false;
   }
   Arena& arena_for(const Exec& ex, Rebuild cost) const {
     return keeps(cost) ? *arena_ : ex.scratch;
@@ -65,10 +79,11 @@ class Saved {
     for (const auto& [n, v] : kept_) {
       if (n == name) return &v;
     }
-    return nullptr;
+    return earlier_ == nullptr ? nullptr : earlier_->find(name);
   }
   Arena* arena_;
   Recompute policy_;
+  const Saved* earlier_;
   std::vector<std::pair<std::string, View>> kept_;
 };
 

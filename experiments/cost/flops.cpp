@@ -30,8 +30,7 @@ ModelFlops count(const ModelConfig& c, std::int64_t tokens, std::int64_t vocab,
     layer.attention = 2 * 2 * width * static_cast<double>(found->second);
     layer.mlp = 2 * n * 2 * width * static_cast<double>(c.mlp());
     flops.attention_again += layer.attention / 2;
-    // "selective" only repeats what is cheap: norms and GELU.
-    if (parse_recompute(c.recompute) == Recompute::full) flops.recomputed += layer.forward();
+    flops.recomputed += layer.recomputed(parse_recompute(c.recompute));
     flops.layers.push_back(layer);
   }
   return flops;
@@ -47,6 +46,19 @@ std::int64_t row_pairs(const AnySpan& span, const std::int32_t* start, std::int6
 }
 
 }  // namespace
+
+double LayerFlops::recomputed(Recompute policy) const {
+  switch (policy) {
+    case Recompute::none:
+    case Recompute::selective:
+      return 0;
+    case Recompute::products:
+      return products_again();
+    case Recompute::full:
+      return products_again() + attention;
+  }
+  return 0;
+}
 
 double ModelFlops::attention() const {
   double sum = 0;

@@ -18,6 +18,10 @@ struct LayerFlops {
   double attention = 0;    ///< scores and weighted values over the visible pairs
   double mlp = 0;
   double forward() const { return projections + attention + mlp; }
+  /// Nobody needs the output of the MLP again.
+  double products_again() const { return projections + mlp / 2; }
+  /// What backward does again of it; norms and GELU do not count.
+  double recomputed(Recompute policy) const;
 };
 
 /// Of a training step over `tokens` tokens. Steps add up: count one sequence and multiply.

@@ -57,13 +57,25 @@ struct Sizes {
 
   std::int64_t dear() const { return hidden + 2 * norm + 4 * heads + lse + inner; }
   std::int64_t cheap() const { return 2 * hidden + inner; }  // both norms' outputs, GELU's
+  std::int64_t dearest() const { return heads + lse; }
   std::int64_t kept() const {
-    return policy == Recompute::full ? 0 : dear() + (policy == Recompute::none ? cheap() : 0);
+    switch (policy) {
+      case Recompute::none:
+        return dear() + cheap();
+      case Recompute::selective:
+        return dear();
+      case Recompute::products:
+        return dearest();
+      case Recompute::full:
+        return 0;
+    }
+    return 0;
   }
   std::int64_t region() const { return gathers ? 3 * all : 0; }  // dy, x again, partial dx
   /// Of a layer's backward, with all that it rebuilds.
   std::int64_t backward() const {
-    const std::int64_t again = policy == Recompute::full ? dear() + cheap() + hidden : 0;
+    const bool rebuilds = policy == Recompute::products || policy == Recompute::full;
+    const std::int64_t again = rebuilds ? dear() + cheap() - kept() : 0;
     const std::int64_t its_norm = policy == Recompute::selective ? hidden + norm : 0;
     return again + hidden + its_norm + std::max(inner, 4 * heads + sums) + region();
   }

@@ -41,8 +41,8 @@ struct LayerExchange {
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig&, std::int64_t micro_rows,
                        const std::vector<LayerExchange>& layers, StepPlace place = {});
 
-/// Numbers that a tp rank holds of the parameters, at most: of the embeddings, of each layer, of the
-/// last norm; and of all.
+/// Numbers that a tp rank holds of the parameters, at most: of the embeddings, of each layer, of
+/// the last norm; and of all.
 std::vector<std::int64_t> held_by_layer(const ModelConfig& model, std::int64_t tp);
 std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp);
 

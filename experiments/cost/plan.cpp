@@ -21,7 +21,7 @@ class Planner {
         p_(r.parallel),
         machine_(r.machine.as_seen_by(p_.ranks())),
         layout_(parse_layout(p_.layout), r.model.context, static_cast<int>(p_.cp)),
-        again_(parse_recompute(r.model.recompute) == Recompute::full),
+        policy_(parse_recompute(r.model.recompute)),
         row_(count_flops(r.model, r.model.context, r.model.vocab)) {}
 
   RunPlan make();
@@ -30,11 +30,13 @@ class Planner {
   double part_of_rows() const {
     return static_cast<double>(layout_.most_rows()) / static_cast<double>(layout_.T());
   }
-  /// Backward does twice the work of forward, which may be done again.
-  double passes() const { return again_ ? 4 : 3; }
+  bool products_again() const {
+    return policy_ == Recompute::products || policy_ == Recompute::full;
+  }
   std::vector<LayerCost> layer_costs(std::int64_t micro_rows) const;
   double products(const LayerCost& layer) const {
-    return passes() * (layer.flops.projections + layer.flops.mlp);
+    return 3 * (layer.flops.projections + layer.flops.mlp) +
+           (products_again() ? layer.flops.products_again() : 0);
   }
   void add_products_and_attention(RunPlan&) const;
   void add_passes_over_memory(RunPlan&) const;
@@ -47,14 +49,17 @@ class Planner {
   const ParallelConfig& p_;
   MachineFile machine_;  // as a rank sees it
   SequenceLayout layout_;
-  bool again_;
+  Recompute policy_;
   ModelFlops row_;  // one sequence
 };
 
 std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
   const ModelConfig& m = r_.model;
-  const ExchangeSetting setting{
-      layout_, {micro_rows, m.heads / p_.tp, m.head_size(), 4}, p_.tp, again_, machine_};
+  const ExchangeSetting setting{layout_,
+                                {micro_rows, m.heads / p_.tp, m.head_size(), 4},
+                                p_.tp,
+                                policy_ == Recompute::full,
+                                machine_};
   const double share = static_cast<double>(micro_rows) / static_cast<double>(p_.tp);
   std::map<std::string, TransportChoice> choices;  // most layers share a span
   std::vector<LayerCost> layers;
@@ -92,7 +97,6 @@ void Planner::add_products_and_attention(RunPlan& plan) const {
 // GELU again lies inside the gradient's time on a CPU (in bf16 it writes one more); on a device it
 // reads and writes.
 void Planner::add_passes_over_memory(RunPlan& plan) const {
-  const Recompute policy = parse_recompute(r_.model.recompute);
   const auto rows = static_cast<double>(plan.micro_rows * layout_.most_rows());
   const auto number = static_cast<double>(size_of(r_.step.place.activations));
   const auto tp = static_cast<double>(p_.tp);
@@ -102,11 +106,11 @@ void Planner::add_passes_over_memory(RunPlan& plan) const {
   const double inner = rows * static_cast<double>(r_.model.mlp()) / tp *
                        static_cast<double>(size_of(r_.step.place.inner));
   const double logits = rows * static_cast<double>(r_.model.vocab) * number / tp;
-  const double norms = 2 * (2 + 4) + (policy == Recompute::none ? 0 : 2 * 2);
+  const double norms = 2 * (2 + 4) + (policy_ == Recompute::none ? 0 : 2 * 2);
   const bool cpu = r_.step.place.device == DeviceKind::cpu;
   const bool apart = cpu && r_.step.place.inner == DType::bf16;
   double gelu = apart ? 3 : 0;
-  if (policy == Recompute::selective) gelu += cpu ? (apart ? 1 : 0) : 2;
+  if (policy_ == Recompute::selective) gelu += cpu ? (apart ? 1 : 0) : 2;
   const double last_norm = 2 + 3, embeddings = 3 + 5;
   const auto micro_batches = static_cast<double>(plan.micro_batches);
   const RankMemory& m = plan.memory;
@@ -141,7 +145,8 @@ void Planner::add_memory_time(RunPlan& plan) const {
       static_cast<double>(rank_memory(keeps_all, p_, plan.micro_rows,
                                       std::vector<LayerExchange>(plan.layers.size()), r_.step.place)
                               .activations);
-  const double moves = 2 * passes() * results * static_cast<double>(plan.micro_batches);
+  const double passes = products_again() ? 4 : 3;  // backward does two, and may do forward's again
+  const double moves = 2 * passes * results * static_cast<double>(plan.micro_batches);
   const double update = plan.work.optimizer.bytes + static_cast<double>(plan.memory.gradients);
   plan.time.memory = (moves + update) / machine_.memory_bandwidth;
 }
@@ -152,7 +157,9 @@ void Planner::add_tensor_parallel(RunPlan& plan) const {
   if (p_.tp == 1) return;
   const auto L = static_cast<double>(plan.layers.size());
   const double forward = 4, backward = p_.sequence_parallel ? 6 : 4;
-  const double pieces = L * (forward * (again_ ? 2 : 1) + backward) + 4;
+  // Again without the MLP's scattered sum, or all-reduce.
+  const double again = products_again() ? (p_.sequence_parallel ? 3 : 2) : 0;
+  const double pieces = L * (forward + again + backward) + 4;
   const double piece = static_cast<double>(p_.tp - 1) / static_cast<double>(p_.tp) *
                        static_cast<double>(plan.micro_rows * layout_.most_rows() * r_.model.width) *
                        kFloat;

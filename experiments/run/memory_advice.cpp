@@ -30,8 +30,9 @@ std::vector<Change> possible_changes(const RunConfig& c) {
     all.push_back({fmt::format("train.micro_rows = {}", fewer),
                    with(c, [&](RunConfig& o) { o.train.micro_rows = fewer; })});
   }
-  for (const char* recompute : {"selective", "full"}) {
-    if (c.model.recompute == "full" || c.model.recompute == recompute) continue;
+  for (const char* recompute : {"selective", "products", "full"}) {
+    // They are in the order of what is kept.
+    if (parse_recompute(recompute) <= parse_recompute(c.model.recompute)) continue;
     all.push_back({fmt::format("model.recompute = \"{}\"", recompute),
                    with(c, [&](RunConfig& o) { o.model.recompute = recompute; })});
   }

@@ -65,8 +65,9 @@ void describe_model(ConfigSchema& schema, ModelConfig& m) {
   schema.field("init_std", &m.init_std, "Standard deviation of the initial weights.",
                {.min = 0, .max = 10});
   schema.field("recompute", &m.recompute,
-               "What backward computes again to save memory; the losses are the same.",
-               {.one_of = {"none", "selective", "full"}});
+               "What backward computes again to save memory; the losses are the same. selective: "
+               "norms and GELU; products: all but attention, for long contexts; full: everything.",
+               {.one_of = {"none", "selective", "products", "full"}});
 }
 
 void describe_data(ConfigSchema& schema, DataConfig& d) {

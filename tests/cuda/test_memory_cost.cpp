@@ -48,7 +48,7 @@ void expect_planned(const Exec& given, RunConfig config) {
 
 TEST_F(MemoryOnDevice, IsThatOfThePlanSlow) {
   for (const char* precision : {"fp32", "bf16"}) {
-    for (const char* recompute : {"none", "selective", "full"}) {
+    for (const char* recompute : {"none", "selective", "products", "full"}) {
       SCOPED_TRACE(std::string(precision) + ", recompute " + recompute);
       RunConfig c = wide_run();
       c.train.precision = precision;

@@ -79,7 +79,7 @@ TEST(TrainingBenchPlan, RecomputesAsLittleAsTheMemoryAllows) {
   constexpr std::int64_t kGiB = std::int64_t{1} << 30;
   EXPECT_EQ(bench::recompute_that_fits(c, 130 * kGiB), "none");
   EXPECT_EQ(bench::recompute_that_fits(bench::step_of_1b3(32768), 70 * kGiB), "selective");
-  EXPECT_EQ(bench::recompute_that_fits(bench::step_of_1b3(131072), 70 * kGiB), "full");
+  EXPECT_EQ(bench::recompute_that_fits(bench::step_of_1b3(131072), 70 * kGiB), "products");
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST_F(TrainingOnDevice, AStepIsTheCpusForEverySpanSlow) {
 }
 
 TEST_F(TrainingOnDevice, AStepIsTheCpusForEveryRecomputationSlow) {
-  for (const char* policy : {"none", "selective", "full"}) {
+  for (const char* policy : {"none", "selective", "products", "full"}) {
     SCOPED_TRACE(policy);
     RunConfig c = small_run();
     c.model.recompute = policy;
@@ -71,7 +71,7 @@ TEST_F(TrainingOnDevice, AnOddVocabularyIsPaddedToWhereProductsAreFast) {
 
 TEST_F(TrainingOnDevice, RecomputationChangesNoBitSlow) {
   std::map<std::string, Tensor> first;
-  for (const char* policy : {"none", "selective", "full"}) {
+  for (const char* policy : {"none", "selective", "products", "full"}) {
     RunConfig c = small_run();
     c.model.recompute = policy;
     SmallRun run(exec(), c);

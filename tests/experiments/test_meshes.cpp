@@ -63,7 +63,7 @@ std::vector<MeshShape> all_meshes() {
 // MIXSPAN_ALL_MESHES=1 every combination.
 std::vector<MeshCase> all_cases() {
   const bool every = std::getenv("MIXSPAN_ALL_MESHES") != nullptr;
-  const std::vector<std::string> policies{"none", "selective", "full"};
+  const std::vector<std::string> policies{"none", "selective", "products", "full"};
   std::vector<MeshCase> cases;
   std::size_t turn = 0;
   for (const MeshShape& mesh : all_meshes()) {
@@ -75,10 +75,11 @@ std::vector<MeshCase> all_cases() {
     for (const std::string& layout : layouts) {
       for (const std::string& transport : transports) {
         for (const bool packed : {false, true}) {
-          for (std::size_t choice = 0; choice < (every ? 12 : 1); ++choice, ++turn) {
+          for (std::size_t choice = 0; choice < (every ? 4 * policies.size() : 1);
+               ++choice, ++turn) {
             const std::size_t t = every ? choice : turn;
-            cases.push_back(
-                {mesh, layout, transport, packed, t % 2 == 0, t / 2 % 2 == 0, policies[t / 4 % 3]});
+            cases.push_back({mesh, layout, transport, packed, t % 2 == 0, t / 2 % 2 == 0,
+                             policies[t / 4 % policies.size()]});
           }
         }
       }

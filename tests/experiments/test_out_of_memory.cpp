@@ -30,7 +30,8 @@ RunConfig config() {
 TEST(MemoryAdvice, NamesWhatNeedsLessAndHowMuch) {
   const std::string advice = memory_advice(config());
   for (const char* change : {"train.micro_rows = 3 (", "model.recompute = \"selective\" (",
-                             "model.recompute = \"full\" (", "parallel.cp = 2 on 2 ranks ("}) {
+                             "model.recompute = \"products\" (", "model.recompute = \"full\" (",
+                             "parallel.cp = 2 on 2 ranks ("}) {
     EXPECT_NE(advice.find(change), std::string::npos) << advice;
   }
   EXPECT_EQ(advice.find("the plan is "), 0u) << advice;

@@ -113,7 +113,7 @@ TEST(StepProfile, OfAShortRunIsOfTheStepsItHas) {
 }
 
 TEST(StepProfile, WorkIsWhatTheHardwareDoes) {
-  for (const char* recompute : {"none", "selective", "full"}) {
+  for (const char* recompute : {"none", "selective", "products", "full"}) {
     RunConfig c = run(recompute);
     c.model.vocab = 300;
     const RunPlan plan = make_plan({c.model, c.parallel, c.step_shape(), reference_machine("cpu")});

@@ -65,6 +65,9 @@ std::vector<TrafficCase> cases() {
   }
   all.push_back({{1, 3, 1}, "zigzag", "ring", "selective"});
   all.push_back({{1, 3, 1}, "contiguous", "halo", "selective"});
+  for (const char* transport : {"halo", "ring", "all_to_all", "gather"}) {
+    all.push_back({{1, 2, 2}, "zigzag", transport, "products"});
+  }
   return all;
 }
 

@@ -46,7 +46,7 @@ RunConfig step_of_1b3(std::int64_t T) {
 
 std::string recompute_that_fits(RunConfig config, std::int64_t bytes) {
   config.device = "cuda";
-  for (const char* policy : {"none", "selective"}) {
+  for (const char* policy : {"none", "selective", "products"}) {
     config.model.recompute = policy;
     if (plan_of(config).memory.total() <= bytes) return policy;
   }

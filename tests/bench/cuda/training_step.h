@@ -17,8 +17,8 @@ namespace mixspan::bench {
 /// is padded to 50304, as PyTorch wants it to be fast (gpu_peers.py).
 RunConfig step_of_1b3(std::int64_t T);
 
-/// The first of model.recompute's none, selective and full with which the plan's memory is at most
-/// `bytes`; full where none is.
+/// The first of model.recompute's none, selective, products and full with which the plan's memory
+/// is at most `bytes`; full where none is.
 std::string recompute_that_fits(RunConfig config, std::int64_t bytes);
 
 class TrainingStep {

@@ -55,7 +55,7 @@ TEST_F(ProfileOnDevice, NamesAllThatAStepGivesToTheDevice) {
 }
 
 TEST_F(ProfileOnDevice, NamesAllThatAStepInBf16GivesToTheDeviceSlow) {
-  for (const char* policy : {"none", "selective", "full"}) {
+  for (const char* policy : {"none", "selective", "products", "full"}) {
     SCOPED_TRACE(policy);
     RunConfig c = small_run();
     c.model.recompute = policy;
