@@ -52,7 +52,8 @@ DeviceMemory memory_of(Device device);
 void use_device(Device device);
 
 /// Copies by `reader` from memory of `other` go straight between them from here on; false where
-/// they are not connected, so that CUDA takes them through the host. May be called again.
+/// they are not connected, or `reader` is to as many as it can be, so that CUDA takes them through
+/// the host. May be called again.
 bool connect(Device reader, Device other);
 
 /// Memory of a device, 256-byte aligned, not initialised. Throws OutOfMemory that names `what`, the

@@ -248,7 +248,9 @@ void DeviceMessages::start_copied() {
 }
 
 void DeviceMessages::reach(int device) {
-  if (reached_.insert(device).second) connect(place_.device, {DeviceKind::cuda, device});
+  if (reached_.contains(device)) return;
+  connect(place_.device, {DeviceKind::cuda, device});
+  reached_.insert(device);
 }
 
 void DeviceMessages::end_nccl() {

@@ -127,9 +127,9 @@ bool connect(Device reader, Device other) {
   if (can == 0) return false;
   const CurrentDevice current(reader);
   const cudaError_t status = cudaDeviceEnablePeerAccess(other.index, 0);
-  if (status == cudaErrorPeerAccessAlreadyEnabled) {
+  if (status == cudaErrorPeerAccessAlreadyEnabled || status == cudaErrorTooManyPeers) {
     cudaGetLastError();
-    return true;
+    return status == cudaErrorPeerAccessAlreadyEnabled;
   }
   cuda::check(status);
   return true;

@@ -110,11 +110,11 @@ __device__ inline TileWalk query_walk(const AttentionSizes& s, const SequenceSpa
           s.query_rows(common_queries(span, keys, held)), tile};
 }
 
-/// Blocks by number: within a section of heads, tile by tile from the heaviest. The keys and values
+/// Blocks by number: within a section of heads, tile by tile from one end. The keys and values
 /// of a section are to stay in the device's cache.
 struct BlockOrder {
   int tiles, heads, section;
-  bool last_first;  ///< the last tile is the heaviest
+  bool last_first;  ///< the last tile comes first
 
   struct Place {
     int tile, head;

@@ -29,9 +29,9 @@ __device__ inline float add_products(float sum, std::uint32_t a, std::uint32_t b
   return fmaf(__uint_as_float(a & high), __uint_as_float(b & high), sum);
 }
 
-/// dq of each tile of query rows as a sum in fp32, without the scale, (B, N, tiles, kNumbers):
-/// by quad, warpgroup and thread, as threads hold products of 64 x 64. And how many shares each sum
-/// has got.
+/// dq of each tile of query rows as a sum in fp32, without the scale, (B, N, tiles, kNumbers): four
+/// numbers after the other of each thread, as it holds a product of 64 x 64. And how many shares
+/// each sum has got.
 struct QuerySums {
   static constexpr int kNumbers = 2 * 64 * 64, kQuads = 8;
 
@@ -39,9 +39,15 @@ struct QuerySums {
   std::int32_t* shares;
   int tiles;
 
-  /// Rows of a tile: each warpgroup computes 64 x 64, beside the other's where heads have 128
-  /// channels, else below it.
   static constexpr int tile_rows(int H) { return kNumbers / H; }
+  /// The 64 x 64 of each warpgroup: beside the other's where heads have 128 channels, else below
+  /// it.
+  static constexpr int first_row(int H, int own) { return H == 128 ? 0 : own * kOwnRows; }
+  static constexpr int first_box(int H, int own) { return H == 128 ? own : 0; }
+  /// Which four numbers of a tile are those of a thread's elements 4 quad .. 4 quad + 3.
+  static constexpr int place(int quad, int own, int thread) {
+    return (2 * quad + own) * kWarpgroup + thread;
+  }
   __host__ __device__ std::int64_t index(const AttentionSizes& s, int b, int n, int tile) const {
     return (std::int64_t{b} * s.N + n) * tiles + tile;
   }

@@ -319,7 +319,7 @@ template <class Shape>
 void launch_forward(const Exec& ex, View o, ConstView q, ConstView k, ConstView v,
                     ForwardArguments a) {
   a.schedule = schedule_of(a.sizes, a.sizes.Tq, a.sizes.N, true);
-  launch(ex, forward_kernel<Shape>, blocks_of(ex, a.schedule), dim3(kThreads),
+  launch(ex, forward_kernel<Shape>, blocks_of(ex, a.schedule.items), dim3(kThreads),
          sizeof(ForwardShared<Shape>), head_rows_map(q, kRows), head_rows_map(k, Shape::kTileKeys),
          head_rows_map(v, Shape::kTileKeys), head_rows_map(o, kOwnRows), a);
 }

@@ -16,7 +16,7 @@ using namespace wgmma_attention;
 
 namespace {
 
-constexpr int kStages = 2;
+constexpr int kStages = 2;  // of rows, of dS and of shares
 
 template <int H>
 struct FusedShared {
@@ -26,10 +26,11 @@ struct FusedShared {
 
   unsigned char keys[OwnTile::kBytes], values[OwnTile::kBytes];  // at the end dk and dv
   unsigned char ds[kStages][GradientTile::kBytes];
-  float4 share[QuerySums::kNumbers / 4];
+  float4 shares[kStages][QuerySums::kNumbers / 4];
   RowTiles<H, kTileRows, kStages> rows;
-  Ring<1> key_ring, share_ring;
-  KeyItem work;  ///< of no sequence: there is no more
+  Ring<1> key_ring;
+  Ring<kStages> share_ring;
+  KeyItem work;  ///< b < 0: there is no more
 };
 
 struct FusedMaps {
@@ -40,7 +41,8 @@ struct FusedArguments {
   StatisticsRows statistics;
   QuerySums sums;
   std::int32_t* ticket;
-  Schedule schedule;
+  BlockOrder order;
+  int items;
 };
 
 /// Takes items, tells the others, and brings what they need. The item past the last ends all.
@@ -51,9 +53,9 @@ __device__ void copy_tiles(FusedShared<H>& shared, const FusedMaps& maps, const 
   Stage<kStages> stage;
   for (;;) {
     const int item = atomicAdd(a.ticket, 1);
-    const bool last = item >= a.schedule.items;
+    const bool last = item >= a.items;
     const KeyItem work = last ? KeyItem{-1, 0, 0, 0, 0}
-                              : KeyItem::of(a.sizes, a.schedule, item, QuerySums::tile_rows(H));
+                              : KeyItem::of(a.sizes, a.order, item, QuerySums::tile_rows(H));
     shared.key_ring.wait_empty(key_stage);
     shared.work = work;
     Barrier* const own = shared.key_ring.begin_fill(key_stage, last ? 0 : 2 * OwnTile::kBytes);
@@ -75,8 +77,9 @@ __device__ void copy_tiles(FusedShared<H>& shared, const FusedMaps& maps, const 
 /// Adds the block's shares of dq to the sums, each when its turn has come.
 template <int H>
 __device__ void add_shares(FusedShared<H>& shared, const FusedArguments& a) {
-  constexpr int bytes = sizeof(shared.share);
-  Stage<1> key_stage, share_stage;
+  constexpr int bytes = sizeof(shared.shares[0]);
+  Stage<1> key_stage;
+  Stage<kStages> share_stage;
   for (;;) {
     shared.key_ring.wait_full(key_stage);
     const KeyItem work = shared.work;
@@ -89,16 +92,17 @@ __device__ void add_shares(FusedShared<H>& shared, const FusedArguments& a) {
         const std::int64_t sum = a.sums.index(a.sizes, work.b, work.head * a.sizes.group + g, tile);
         const Range sharers = sharers_of(a.sizes, work.b, tile, QuerySums::tile_rows(H));
         const int before = static_cast<int>(sharers.end) - 1 - work.first / kRows;
+        const float4* const share = shared.shares[share_stage.index];
         shared.share_ring.wait_full(share_stage);
         if (before == 0) {
-          copy_bytes_out(a.sums.at(sum), shared.share, bytes);
+          copy_bytes_out(a.sums.at(sum), share, bytes);
         } else {
           wait_for_flag(&a.sums.shares[sum], before);
-          add_floats_out(a.sums.at(sum), shared.share, bytes);
+          add_floats_out(a.sums.at(sum), share, bytes);
         }
         commit_copies_out();
         wait_copies_out_read();
-        barrier_arrive(&shared.share_ring.empty[0]);
+        barrier_arrive(&shared.share_ring.empty[share_stage.index]);
         wait_copies_out();
         set_flag(&a.sums.shares[sum], before + 1);
       }
@@ -119,8 +123,8 @@ struct FusedWorker {
   const FusedArguments& a;
   int own;  ///< 0 or 1
   float scale_log2;
-  Stage<1> key_stage = {}, share_stage = {};
-  Stage<kStages> stage = {};
+  Stage<1> key_stage = {};
+  Stage<kStages> stage = {};  ///< of the rings of rows and of shares, and of dS: a tile each
   OwnKeys<kTileRows> mine = {};
 
   /// dS^T of the own keys, turned, to the columns of those keys.
@@ -138,11 +142,10 @@ struct FusedWorker {
 
   /// dq = dS k over all keys, for the own 64 x 64.
   __device__ void start_share(float (&dq)[32]) const {
-    constexpr bool beside = H == 128;  // else below: QuerySums
     const std::uint64_t ds = GradientTile::along_rows(anew(shared_address(shared.ds[stage.index])),
-                                                      beside ? 0 : own * kOwnRows);
-    const std::uint64_t keys = OwnTile::across_rows(anew(shared_address(shared.keys)) +
-                                                    (beside ? own * OwnTile::kBoxBytes : 0));
+                                                      QuerySums::first_row(H, own));
+    const std::uint64_t keys = OwnTile::across_rows(
+        anew(shared_address(shared.keys)) + QuerySums::first_box(H, own) * OwnTile::kBoxBytes);
 #pragma unroll
     for (int k = 0; k < kRows / 16; ++k) {
       wgmma<Major::mn>(dq, ds + GradientTile::columns_step(k), keys + OwnTile::rows_step(k), k > 0);
@@ -150,17 +153,16 @@ struct FusedWorker {
   }
 
   __device__ void hand_over(const float (&dq)[32]) {
-    shared.share_ring.wait_empty(share_stage);
-    float4* const to = shared.share + own * kWarpgroup + threadIdx.x % kWarpgroup;
+    shared.share_ring.wait_empty(stage);
 #pragma unroll
     for (int i = 0; i < QuerySums::kQuads; ++i) {
-      store_quad(to + i * 2 * kWarpgroup,
+      const int at = QuerySums::place(i, own, threadIdx.x % kWarpgroup);
+      store_quad(&shared.shares[stage.index][at],
                  make_float4(dq[4 * i], dq[4 * i + 1], dq[4 * i + 2], dq[4 * i + 3]));
     }
     show_to_copies();
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(&shared.share_ring.full[0]);
-    share_stage.next();
+    if (threadIdx.x % 32 == 0) barrier_arrive(&shared.share_ring.full[stage.index]);
   }
 
   /// Whether or not the own keys need the tile: the other warpgroup's do, and products under a
@@ -261,14 +263,14 @@ namespace wgmma_attention {
 void wgmma_fused_gradients(const Exec& ex, View dk, View dv, QuerySums sums, std::int32_t* ticket,
                            StatisticsRows statistics, ConstView do_, ConstView q, ConstView k,
                            ConstView v, const AttentionSizes& s) {
-  const Schedule schedule = schedule_of(s, s.Tk, s.K, true);
+  const BlockOrder order = mma::block_order(s, kRows, s.Tk, s.K, true);
   const int rows = QuerySums::tile_rows(s.H);
   const FusedMaps maps{head_rows_map(q, rows),      head_rows_map(do_, rows),
                        head_rows_map(k, kRows),     head_rows_map(v, kRows),
                        head_rows_map(dk, kOwnRows), head_rows_map(dv, kOwnRows)};
-  const FusedArguments a{s, statistics, sums, ticket, schedule};
+  const FusedArguments a{s, statistics, sums, ticket, order, static_cast<int>(order.blocks())};
   const auto start = [&]<int H>(std::integral_constant<int, H>) {
-    launch(ex, fused_gradients_kernel<H>, blocks_of(ex, schedule), dim3(kThreads),
+    launch(ex, fused_gradients_kernel<H>, blocks_of(ex, a.items), dim3(kThreads),
            sizeof(FusedShared<H>), maps, a);
   };
   s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});

@@ -37,7 +37,7 @@ __device__ void copy_key_tiles(KeyShared<H>& shared, const KeyMaps& maps, const 
   Stage<1> key_stage;
   Stage<kStages> stage;
   for (int i = 0, item = a.schedule.item(0); item < a.schedule.items; item = a.schedule.item(++i)) {
-    const KeyItem work = KeyItem::of(a.sizes, a.schedule, item, kTileRows);
+    const KeyItem work = KeyItem::of(a.sizes, a.schedule.order, item, kTileRows);
     Barrier* const own = shared.key_ring.begin_fill(key_stage, 2 * OwnTile::kBytes);
     OwnTile::copy_in(shared.keys, maps.k, own, work.first, work.head, work.b);
     OwnTile::copy_in(shared.values, maps.v, own, work.first, work.head, work.b);
@@ -104,7 +104,7 @@ __device__ void compute_key_gradients(KeyShared<H>& shared, const KeyMaps& maps,
                                       const KeyArguments& a, int own) {
   KeyWorker<H> worker{shared, a, own, a.sizes.scale * kLog2e};
   for (int i = 0, item = a.schedule.item(0); item < a.schedule.items; item = a.schedule.item(++i)) {
-    const KeyItem work = KeyItem::of(a.sizes, a.schedule, item, kTileRows);
+    const KeyItem work = KeyItem::of(a.sizes, a.schedule.order, item, kTileRows);
     float dk[H / 2], dv[H / 2];
     clear(dk);
     clear(dv);
@@ -157,7 +157,7 @@ void wgmma_key_gradients(const Exec& ex, View dk, View dv, StatisticsRows statis
                      head_rows_map(dk, kOwnRows), head_rows_map(dv, kOwnRows)};
   const KeyArguments a{s, statistics, schedule};
   const auto start = [&]<int H>(std::integral_constant<int, H>) {
-    launch(ex, key_gradients_kernel<H>, blocks_of(ex, schedule), dim3(kThreads),
+    launch(ex, key_gradients_kernel<H>, blocks_of(ex, schedule.items), dim3(kThreads),
            sizeof(KeyShared<H>), maps, a);
   };
   s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});

@@ -10,9 +10,9 @@ namespace mixspan::cuda::wgmma_attention {
 struct KeyItem {
   int b, head, first, begin, end;
 
-  __device__ static KeyItem of(const AttentionSizes& s, const Schedule& schedule, int item,
+  __device__ static KeyItem of(const AttentionSizes& s, const BlockOrder& order, int item,
                                int tile_rows) {
-    const BlockOrder::Place place = schedule.order.place(item);
+    const BlockOrder::Place place = order.place(item);
     const int b = place.head / s.K, first = place.tile * kRows;
     const Range keys = {s.first_key + first, s.first_key + min(first + kRows, s.Tk)};
     const Range tiles =
@@ -103,6 +103,7 @@ __device__ inline void weights_and_gradients(
                                 Rows::Tile::along_rows(shared_address(rows.queries[stage.index])));
   commit_products();
   rows.gradient_ring.wait_full(stage);
+  start_products();
   products<H, kRows, kTileRows>(
       dp, OwnTile::along_rows(values, own * kOwnRows),
       Rows::Tile::along_rows(shared_address(rows.gradients[stage.index])));

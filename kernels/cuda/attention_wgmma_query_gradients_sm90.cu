@@ -259,7 +259,7 @@ void wgmma_query_gradients(const Exec& ex, View dq, StatisticsRows statistics, C
                        head_rows_map(v, kTileKeys), head_rows_map(dq, kOwnRows)};
   const QueryArguments a{s, row_numbers(lse), statistics, schedule};
   const auto start = [&]<int H>(std::integral_constant<int, H>) {
-    launch(ex, query_gradients_kernel<H>, blocks_of(ex, schedule), dim3(kThreads),
+    launch(ex, query_gradients_kernel<H>, blocks_of(ex, schedule.items), dim3(kThreads),
            sizeof(QueryShared<H>), maps, a);
   };
   s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});

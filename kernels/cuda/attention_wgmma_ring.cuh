@@ -50,8 +50,9 @@ struct Ring {
   }
 };
 
-/// The work of a launch, in an order that does not depend on who is done first. Blocks that each
-/// take many items go on with the next while others still work, so a heavy item does not come last.
+/// The work of a launch whose blocks need nothing of each other, in an order that does not depend
+/// on who is done first, the heaviest first. Blocks that each take many items go on with the next
+/// while others still work, so a heavy item does not come last.
 struct Schedule {
   BlockOrder order;
   int items;
@@ -117,11 +118,11 @@ inline Schedule schedule_of(const AttentionSizes& s, int rows, int heads_of_sequ
   return {order, static_cast<int>(order.blocks()), near};
 }
 
-/// Blocks for a schedule: each multiprocessor holds one, with all its registers.
-inline dim3 blocks_of(const Exec& ex, const Schedule& schedule) {
+/// Blocks for as many items: each multiprocessor holds one, with all its registers.
+inline dim3 blocks_of(const Exec& ex, int items) {
   int multiprocessors = 0;
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, ex.device.index));
-  return dim3(static_cast<unsigned>(std::min(schedule.items, multiprocessors)));
+  return dim3(static_cast<unsigned>(std::min(items, multiprocessors)));
 }
 
 /// Whether a span is so short that much of a 128-key tile at its edges would be computed for

@@ -20,7 +20,6 @@ __global__ __launch_bounds__(kRowThreads) void statistics_kernel(StatisticsRows 
                                                                  AttentionSizes s) {
   const int lane = threadIdx.x % 32, n = blockIdx.y, b = blockIdx.z;
   const int r = static_cast<int>(blockIdx.x) * (kRowThreads / 32) + threadIdx.x / 32;
-  if (r >= statistics.padded) return;
   RowStatistics row{-kNever, 0};
   if (r < s.Tq) {
 #pragma unroll
@@ -52,13 +51,13 @@ __global__ __launch_bounds__(kRowThreads) void convert_kernel(HeadRows<bf16> dq,
   for (int i = threadIdx.x; i < QuerySums::kNumbers / 16; i += kRowThreads) {
     const int quad = i % QuerySums::kQuads, four = i / QuerySums::kQuads;
     const int own = four / 32, thread = four % 32 * 4;
-    const int row = thread / 32 * 16 + thread % 32 / 4 + (H == 128 ? 0 : own * kOwnRows);
-    const int channel = 8 * quad + (H == 128 ? own * kBoxColumns : 0);
+    const int row = QuerySums::first_row(H, own) + thread / 32 * 16 + thread % 32 / 4;
+    const int channel = QuerySums::first_box(H, own) * kBoxColumns + 8 * quad;
     std::uint32_t above[4] = {}, below[4] = {};
     if (!none) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const float4 x = from[quad * 2 * kWarpgroup + own * kWarpgroup + thread + j];
+        const float4 x = from[QuerySums::place(quad, own, thread + j)];
         above[j] = bf16x2_bits(x.x * s.scale, x.y * s.scale);
         below[j] = bf16x2_bits(x.z * s.scale, x.w * s.scale);
       }

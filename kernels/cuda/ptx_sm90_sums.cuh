@@ -1,5 +1,6 @@
 // Sums in device memory that several blocks add to in a fixed order: what the copy engine adds, and
-// flags by which one block tells another that it has. sm_90a.
+// flags by which one block tells another that it has; and two more words that only the kernel with
+// such sums has a use for. sm_90a.
 #pragma once
 
 #include "kernels/cuda/ptx_sm90.cuh"

@@ -24,6 +24,7 @@ enum cudaError_t {
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorPeerAccessAlreadyEnabled = 704,
+  cudaErrorTooManyPeers = 711,
   cudaErrorSystemDriverMismatch = 803,
 };
 const char* cudaGetErrorName(cudaError_t status);

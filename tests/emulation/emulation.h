@@ -22,6 +22,7 @@ struct Settings {
   int devices = 1;
   int major = 9, minor = 0;  ///< compute capability
   int sm_count = 4;
+  int most_peers = 8;                               ///< devices whose memory one can reach
   std::size_t memory_bytes = std::size_t{1} << 30;  ///< of each device
   /// Which of the two ways that products have (gemm_emulated.cpp) a timing finds to be the fastest.
   std::uint64_t fastest_product = 0;

@@ -1,6 +1,7 @@
 // Which emulated devices reach each other's memory, and what was copied without.
 #pragma once
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -9,10 +10,19 @@ namespace mixspan::emulation {
 
 class Peers {
  public:
-  /// False where it was so before.
-  bool connect(int reader, int other) {
+  void connect(int reader, int other) {
     const std::lock_guard lock(mutex_);
-    return connected_.insert({reader, other}).second;
+    connected_.insert({reader, other});
+  }
+  bool connected(int reader, int other) {
+    const std::lock_guard lock(mutex_);
+    return connected_.contains({reader, other});
+  }
+  /// To how many `reader` is.
+  int count(int reader) {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int>(std::count_if(connected_.begin(), connected_.end(),
+                                          [&](const auto& c) { return c.first == reader; }));
   }
   /// -1: not on a device.
   void note_copy(int to, int from) {

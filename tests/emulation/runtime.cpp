@@ -117,6 +117,8 @@ const char* cudaGetErrorName(cudaError_t status) {
       return "cudaErrorNotReady";
     case cudaErrorPeerAccessAlreadyEnabled:
       return "cudaErrorPeerAccessAlreadyEnabled";
+    case cudaErrorTooManyPeers:
+      return "cudaErrorTooManyPeers";
   }
   return "?";
 }
@@ -162,8 +164,10 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
 }
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
   if (!is_device(peer) || peer == current_device) return result(cudaErrorInvalidDevice);
-  return peers().connect(current_device, peer) ? cudaSuccess
-                                               : result(cudaErrorPeerAccessAlreadyEnabled);
+  if (peers().connected(current_device, peer)) return result(cudaErrorPeerAccessAlreadyEnabled);
+  if (peers().count(current_device) >= settings().most_peers) return result(cudaErrorTooManyPeers);
+  peers().connect(current_device, peer);
+  return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   if (!is_device(device)) return result(cudaErrorInvalidDevice);

@@ -47,6 +47,12 @@ TEST(Peers, RanksOnDevicesOfTheirOwnCopyStraightBetweenThem) {
   EXPECT_TRUE(connect(third, {DeviceKind::cuda, 3}));
   copy_bytes(stream, x.view().raw(), z.view().raw(), 16);
   EXPECT_EQ(emulation::peers().around, around + 1);
+  // A device that is connected to as many as it can be goes on through the host.
+  emulation::settings().devices = 6;
+  emulation::settings().most_peers = emulation::peers().count(third.index) + 1;
+  EXPECT_TRUE(connect(third, {DeviceKind::cuda, 4}));
+  EXPECT_FALSE(connect(third, {DeviceKind::cuda, 5}));
+  EXPECT_TRUE(connect(third, {DeviceKind::cuda, 4}));
   emulation::settings() = before;
 }
 
