@@ -48,7 +48,7 @@ void Block::forward(const Exec& ex, const Params& p, View y, ConstView x, const 
 void Block::backward(const Exec& ex, const Params& p, View dx, ConstView x, const Sequence& s,
                      const Saved& saved) const {
   const Arena::Scope scope(ex.scratch);
-  if (saved.policy() == Recompute::full || saved.policy() == Recompute::products) {
+  if (runs_again(saved.policy())) {
     Saved again(&ex.scratch, Recompute::none, &saved);
     // Without a scope of its own: what it keeps must outlive the call.
     const View x1 = again.make(ex, "x1", x.shape());

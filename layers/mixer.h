@@ -42,8 +42,9 @@ class Mixer {
  public:
   virtual ~Mixer() = default;
 
-  /// y(R, C) = residual + mix(x). Overwrites y, which may be the residual itself. What Saved
-  /// already has, of an earlier forward of the same x, is not computed again.
+  /// y(R, C) = residual + mix(x). Overwrites y, which may be the residual itself. Where Saved
+  /// already has what was mixed, of an earlier forward of the same x, only the projections are
+  /// computed.
   virtual void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual,
                        const Sequence&, Saved&) const = 0;
   /// dx(R, C) from dy: overwrites dx (the residual's gradient is the caller's). Parameter gradients

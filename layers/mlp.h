@@ -27,8 +27,8 @@ class Mlp {
   /// itself.
   void forward(const Exec&, const Params&, View y, ConstView x, ConstView residual, std::int64_t R,
                Saved&) const;
-  /// The half of forward that backward needs the results of: gelu(x Wf^T + bf), (R, F / tp), which
-  /// lives as long as what `saved` keeps.
+  /// The half of forward that backward needs the results of: gelu(x Wf^T + bf), (R, F / tp). Where
+  /// `saved` does not keep it, it lies in scratch memory until the caller's scope ends.
   View expand(const Exec&, const Params&, ConstView x, std::int64_t R, Saved&) const;
   /// Overwrites dx; adds parameter gradients. Uses up what forward kept, so it runs once.
   void backward(const Exec&, const Params&, View dx, ConstView dy, ConstView x, std::int64_t R,

@@ -11,6 +11,11 @@ namespace mixspan {
 
 /// From all that is kept for backward to nothing (layers/saved.h).
 enum class Recompute { none, selective, products, full };
+/// Whether a layer's backward runs its forward once more; whether that mixes tokens again, too.
+constexpr bool runs_again(Recompute policy) {
+  return policy == Recompute::products || policy == Recompute::full;
+}
+constexpr bool mixes_again(Recompute policy) { return policy == Recompute::full; }
 
 struct ModelConfig {
   std::int64_t layers = 6;
@@ -40,7 +45,7 @@ std::vector<std::int64_t> parse_placement(const std::string& text, std::int64_t 
 /// The span of each layer, layer 0 next to the embeddings. Throws InputError on what cannot be.
 std::vector<AnySpan> layer_spans(const ModelConfig&);
 
-/// What forward keeps for backward: "none", "selective" or "full" recomputation.
+/// What forward keeps for backward: "none", "selective", "products" or "full" recomputation.
 Recompute parse_recompute(const std::string& text);
 
 /// Throws InputError, naming the key, unless the sizes fit together.

@@ -18,7 +18,7 @@ struct LayerFlops {
   double attention = 0;    ///< scores and weighted values over the visible pairs
   double mlp = 0;
   double forward() const { return projections + attention + mlp; }
-  /// Nobody needs the output of the MLP again.
+  /// All projections and the first of the MLP's two products: nobody needs its output again.
   double products_again() const { return projections + mlp / 2; }
   /// What backward does again of it; norms and GELU do not count.
   double recomputed(Recompute policy) const;

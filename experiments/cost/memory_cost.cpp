@@ -74,8 +74,7 @@ struct Sizes {
   std::int64_t region() const { return gathers ? 3 * all : 0; }  // dy, x again, partial dx
   /// Of a layer's backward, with all that it rebuilds.
   std::int64_t backward() const {
-    const bool rebuilds = policy == Recompute::products || policy == Recompute::full;
-    const std::int64_t again = rebuilds ? dear() + cheap() - kept() : 0;
+    const std::int64_t again = runs_again(policy) ? dear() + cheap() - kept() : 0;
     const std::int64_t its_norm = policy == Recompute::selective ? hidden + norm : 0;
     return again + hidden + its_norm + std::max(inner, 4 * heads + sums) + region();
   }
@@ -88,32 +87,48 @@ struct Sizes {
   }
 };
 
-/// Rows of keys (of one micro-batch) that a rank keeps of others for a layer, and has at a time.
+/// Rows of keys (of one micro-batch) that a rank keeps beside its own for a layer's backward, and
+/// has at a time; whether it keeps one more lse.
 struct Foreign {
   std::int64_t kept = 0, at_a_time = 0;
+  bool lse = false;
 };
+
+// Each chunk's halo lies before a copy of the keys that the queries which read it read too. Both
+// gradients take as much; what is sent and what comes has buffers of its own.
+Foreign halo_rows(const AnySpan& span, const SequenceLayout& layout) {
+  const HaloPlan plan(span, layout);
+  Foreign most;
+  for (int rank = 0; rank < layout.ranks(); ++rank) {
+    std::int64_t extended = 0, halo = 0;
+    const std::span<const Range> chunks = layout.chunks(rank);
+    for (std::size_t c = 0; c < chunks.size(); ++c) {
+      const Range positions = chunks[c];
+      const std::int64_t rows = plan.halos(rank)[c].positions.size();
+      if (rows == 0) continue;
+      halo += rows;
+      extended += rows + visible_queries(span, {0, positions.begin}, positions).size();
+    }
+    most.kept = std::max(most.kept, 2 * extended);
+    most.at_a_time = std::max(most.at_a_time, 2 * extended + 2 * halo + 2 * plan.rows_sent(rank));
+  }
+  return most;
+}
 
 Foreign foreign_rows(const LayerExchange& layer, const SequenceLayout& layout) {
   const std::int64_t own = layout.most_rows();
   switch (layer.transport) {
     case Transport::local:
       return {};
-    case Transport::halo: {
-      const HaloPlan plan(layer.span, layout);
-      std::int64_t halo = 0;
-      for (int rank = 0; rank < layout.ranks(); ++rank) {
-        std::int64_t mine = 0;  // also what the rank copies from its own other chunk
-        for (const ChunkHalo& chunk : plan.halos(rank)) mine += chunk.positions.size();
-        halo = std::max(halo, mine);
-      }
-      return {2 * halo, 2 * halo};
-    }
+    case Transport::halo:
+      return halo_rows(layer.span, layout);
     case Transport::ring:
-      return {0, 8 * own};
+      return {0, 12 * own};
     case Transport::all_to_all:
-      return {own, 4 * own};  // all rows of some heads weigh as much as some rows of all heads
+      // All rows of some heads weigh as much as some rows of all heads.
+      return {4 * own, 10 * own, true};
     case Transport::gather:
-      return {0, 4 * layout.T()};
+      return {0, 6 * layout.T()};
   }
   return {};
 }
@@ -126,7 +141,7 @@ std::vector<std::int64_t> held_by_layer(const ModelConfig& model, std::int64_t t
   std::vector<std::int64_t> counts;
   std::string layer;
   for (const ParamSpec& spec : declared.specs()) {
-    // "h.3." of a layer's, "" of the embeddings and of the last norm
+    // "h.3" of a layer's, "" of the embeddings and of the last norm
     const std::string its =
         spec.name.starts_with("h.") ? spec.name.substr(0, spec.name.find('.', 2)) : "";
     if (counts.empty() || its != layer) counts.push_back(0);
@@ -156,16 +171,17 @@ RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::i
   m.activations = L * sizes.kept() + (L + 1) * sizes.hidden;
   m.scratch = std::max(sizes.backward(), sizes.head(divided_up(model.vocab, p.tp)));
   const std::int64_t row = micro_rows * model.width / p.tp * sizes.number;
-  std::int64_t at_a_time = 0;
   for (const LayerExchange& layer : layers) {
     const Foreign foreign = foreign_rows(layer, layout);
-    const bool keeps = sizes.policy != Recompute::full;
-    m.exchange += keeps ? foreign.kept * row : 0;
-    at_a_time = std::max(at_a_time, foreign.at_a_time + (keeps ? 0 : foreign.kept));
+    const std::int64_t kept = foreign.kept * row + (foreign.lse ? sizes.lse : 0);
+    const bool keeps = !mixes_again(sizes.policy);
+    if (keeps) m.activations += kept;
+    m.exchange = std::max(m.exchange, foreign.at_a_time * row + (keeps ? 0 : kept));
   }
-  m.exchange += at_a_time * row;
   std::vector<std::int64_t> buckets = held_by_layer(model, p.tp);
-  const std::size_t under_way = std::min(buckets.size(), GradSync::kUnderWay);
+  // A device's buffers are kept for the next; those of layers are too small for the embeddings.
+  const std::size_t at_once = GradSync::kUnderWay + (place.device == DeviceKind::cuda ? 1 : 0);
+  const std::size_t under_way = std::min(buckets.size(), at_once);
   std::partial_sort(buckets.begin(), buckets.begin() + static_cast<std::ptrdiff_t>(under_way),
                     buckets.end(), std::greater<>());
   const std::int64_t ranks = p.dp * p.cp;

@@ -17,7 +17,7 @@ struct RankMemory {
   std::int64_t optimizer = 0;    ///< Adam's two moments; under ZeRO-1 divided by dp x cp
   std::int64_t activations = 0;  ///< what forward keeps for backward, by model.recompute
   std::int64_t scratch = 0;      ///< the most that a layer or the head, with its logits, needs
-  std::int64_t exchange = 0;     ///< keys and values of other ranks, and their gradients
+  std::int64_t exchange = 0;     ///< the most that a layer has of other ranks, beside what it keeps
   std::int64_t sums = 0;         ///< other ranks' gradients while they are added (GradSync)
   std::int64_t total() const {
     return weights + gradients + optimizer + activations + scratch + exchange + sums;
@@ -34,10 +34,13 @@ struct LayerExchange {
 /// Statistics of rows count as activations do. Left out: what attention's inner loops work with for
 /// each thread, the batch's tokens, the program. Exchange buffers, in rows of keys and values (kv)
 /// of all heads of a tp rank:
-///   halo        kept: the halo's 2 kv a layer; at a time: as much for its gradients
-///   ring        at a time: two blocks of 2 kv, and two of their gradients
-///   all_to_all  kept: o of own heads beside o of own rows; at a time: gradients of q, k, v, o
-///   gather      at a time: 2 kv of all rows, and their gradients
+///   halo        kept, a layer: 2 kv of the halo and of what else its readers read; at a time:
+///   their
+///               gradients, what is sent and what comes
+///   ring        at a time: two blocks of 2 kv, three of their gradients and one of a chunk's
+///   all_to_all  kept: q, k, v, o and lse of own heads, beside those of own rows; at a time:
+///               gradients of q, k, v, o, and three of them on their way, rows and heads
+///   gather      at a time: 2 kv of all rows, their gradients, and a message as large
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig&, std::int64_t micro_rows,
                        const std::vector<LayerExchange>& layers, StepPlace place = {});
 

@@ -30,13 +30,10 @@ class Planner {
   double part_of_rows() const {
     return static_cast<double>(layout_.most_rows()) / static_cast<double>(layout_.T());
   }
-  bool products_again() const {
-    return policy_ == Recompute::products || policy_ == Recompute::full;
-  }
   std::vector<LayerCost> layer_costs(std::int64_t micro_rows) const;
   double products(const LayerCost& layer) const {
     return 3 * (layer.flops.projections + layer.flops.mlp) +
-           (products_again() ? layer.flops.products_again() : 0);
+           (runs_again(policy_) ? layer.flops.products_again() : 0);
   }
   void add_products_and_attention(RunPlan&) const;
   void add_passes_over_memory(RunPlan&) const;
@@ -58,7 +55,7 @@ std::vector<LayerCost> Planner::layer_costs(std::int64_t micro_rows) const {
   const ExchangeSetting setting{layout_,
                                 {micro_rows, m.heads / p_.tp, m.head_size(), 4},
                                 p_.tp,
-                                policy_ == Recompute::full,
+                                mixes_again(policy_),
                                 machine_};
   const double share = static_cast<double>(micro_rows) / static_cast<double>(p_.tp);
   std::map<std::string, TransportChoice> choices;  // most layers share a span
@@ -145,7 +142,8 @@ void Planner::add_memory_time(RunPlan& plan) const {
       static_cast<double>(rank_memory(keeps_all, p_, plan.micro_rows,
                                       std::vector<LayerExchange>(plan.layers.size()), r_.step.place)
                               .activations);
-  const double passes = products_again() ? 4 : 3;  // backward does two, and may do forward's again
+  const double passes =
+      runs_again(policy_) ? 4 : 3;  // backward does two, and may do forward's again
   const double moves = 2 * passes * results * static_cast<double>(plan.micro_batches);
   const double update = plan.work.optimizer.bytes + static_cast<double>(plan.memory.gradients);
   plan.time.memory = (moves + update) / machine_.memory_bandwidth;
@@ -158,7 +156,7 @@ void Planner::add_tensor_parallel(RunPlan& plan) const {
   const auto L = static_cast<double>(plan.layers.size());
   const double forward = 4, backward = p_.sequence_parallel ? 6 : 4;
   // Again without the MLP's scattered sum, or all-reduce.
-  const double again = products_again() ? (p_.sequence_parallel ? 3 : 2) : 0;
+  const double again = runs_again(policy_) ? (p_.sequence_parallel ? 3 : 2) : 0;
   const double pieces = L * (forward + again + backward) + 4;
   const double piece = static_cast<double>(p_.tp - 1) / static_cast<double>(p_.tp) *
                        static_cast<double>(plan.micro_rows * layout_.most_rows() * r_.model.width) *

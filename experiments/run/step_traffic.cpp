@@ -14,7 +14,7 @@ std::vector<LayerTraffic> layer_traffic(const RunConfig& c, const Trainer& train
   const SequenceLayout& layout = trainer.layout();
   const Mesh& mesh = trainer.mesh();
   const RowSize row{plan.micro_rows, c.model.heads / mesh.shape().tp, c.model.head_size()};
-  const bool forward_again = parse_recompute(c.model.recompute) == Recompute::full;
+  const bool forward_again = mixes_again(parse_recompute(c.model.recompute));
   std::vector<LayerTraffic> layers;
   for (const LayerCost& cost : plan.layers) {
     const Transport transport = cost.exchange.cost.transport;

@@ -28,6 +28,7 @@ class MeshesOnDevice : public DeviceTest {
     RunConfig c = small_run();
     c.parallel.transport = transport;
     c.parallel.layout = layout;
+    if (transport == "halo" || transport == "all_to_all") c.model.recompute = "products";
     return c;
   }
   ScratchFolder scratch_{memory_folder()};

@@ -77,7 +77,8 @@ std::vector<MeshCase> all_cases() {
         for (const bool packed : {false, true}) {
           for (std::size_t choice = 0; choice < (every ? 4 * policies.size() : 1);
                ++choice, ++turn) {
-            const std::size_t t = every ? choice : turn;
+            // Each mesh has an even number of cases: the choices must not go with `packed`.
+            const std::size_t t = every ? choice : turn + turn / 2;
             cases.push_back({mesh, layout, transport, packed, t % 2 == 0, t / 2 % 2 == 0,
                              policies[t / 4 % policies.size()]});
           }

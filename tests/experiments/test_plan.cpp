@@ -109,12 +109,21 @@ TEST(Plan, TensorAndDataParallelBytesAreTheClosedForms) {
   // Two regions a layer, each gathers and scatters; backward gathers once more for each.
   EXPECT_DOUBLE_EQ(static_cast<double>(make_plan(r).bytes.tp),
                    4 * 0.75 * hidden * (24 * (4 + 6) + 4));
+  for (const char* again : {"products", "full"}) {  // but for the MLP's scattering
+    r.model.recompute = again;
+    EXPECT_DOUBLE_EQ(static_cast<double>(make_plan(r).bytes.tp),
+                     4 * 0.75 * hidden * (24 * (4 + 3 + 6) + 4));
+  }
+  r.model.recompute = "selective";
   const RunPlan plan = make_plan(r);
   // Gradients, weights, and two numbers.
   EXPECT_EQ(plan.bytes.dp, 2 * plan.memory.gradients / 2 + 2 * 8);
   r.parallel.sequence_parallel = false;
   EXPECT_DOUBLE_EQ(static_cast<double>(make_plan(r).bytes.tp),
                    4 * 0.75 * hidden * (24 * (4 + 4) + 4));
+  r.model.recompute = "products";
+  EXPECT_DOUBLE_EQ(static_cast<double>(make_plan(r).bytes.tp),
+                   4 * 0.75 * hidden * (24 * (4 + 2 + 4) + 4));
 }
 
 TEST(FeasiblePlan, RefusesInOneLineWithMeshesThatWouldDo) {

@@ -211,7 +211,9 @@ double dot_of(const std::vector<Range>& ranges, const Tensor& x, const Tensor& y
 // The weights that each rank updates go to all; the gradients of all come to who updates.
 TEST_P(AdjointOn, ShardedWeightsAndTheirGradients) {
   expect_adjoint([](Communicator& comm) {
-    const std::vector<Range> buckets{{0, 48}, {48, 64}, {64, 240}};  // one has a single line
+    // One has a single line; more than are under way at a time.
+    const std::vector<Range> buckets{{0, 48},   {48, 64},   {64, 96},
+                                     {96, 144}, {144, 176}, {176, 240}};
     GradSync sync(comm, buckets, true);
     Tensor x = integers({240}, seed(comm, 0)), y = integers({240}, seed(comm, 1));
     const Tensor own = integers({240}, seed(comm, 0)), theirs = integers({240}, seed(comm, 1));
