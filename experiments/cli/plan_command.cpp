@@ -106,7 +106,7 @@ void print_table(const PlanRequest& r, const RunPlan& plan) {
   print_reasons(plan);
   fmt::print(
       "memory of a rank: {} = weights {}, gradients {}, optimizer {}, activations {}, "
-      "scratch {}, exchange {}, sums {}; there are {}\n",
+      "scratch {}, exchange {}, sums over ranks {}; there are {}\n",
       human_bytes(m.total()), human_bytes(m.weights), human_bytes(m.gradients),
       human_bytes(m.optimizer), human_bytes(m.activations), human_bytes(m.scratch),
       human_bytes(m.exchange), human_bytes(m.sums),
