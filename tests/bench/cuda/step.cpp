@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/peak.h"
 #include "tests/bench/cuda/device_bench.h"
 #include "tests/bench/cuda/training_step.h"
@@ -69,8 +70,9 @@ struct Setup {
 /// Nine tenths of what is free: a plan is a prediction.
 std::int64_t room() { return static_cast<std::int64_t>(memory_of(kDevice).free_bytes / 10 * 9); }
 
-RunConfig fitting(std::int64_t T) {
+RunConfig fitting(std::int64_t T, AttentionBackward backward = AttentionBackward::automatic) {
   RunConfig config = bench::step_of_1b3(T);
+  config.kernels.attention_backward = cuda::name_of(backward);
   config.model.recompute = bench::recompute_that_fits(config, room());
   return config;
 }
@@ -78,7 +80,7 @@ RunConfig fitting(std::int64_t T) {
 void measure(std::int64_t T, double peak) {
   for (const Way& way : ways_of(T)) {
     try {
-      const RunConfig config = fitting(T);
+      const RunConfig config = fitting(T, way.backward);
       Setup setup(way);
       bench::TrainingStep step(setup.exec, config);
       const double seconds = step.median_seconds(T <= 8192 ? 10 : 3, 3);
