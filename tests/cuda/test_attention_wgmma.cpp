@@ -2,6 +2,7 @@
 // attention.
 #include <cmath>
 #include <limits>
+#include <ostream>
 
 #include "kernels/cuda/attention_choice.h"
 #include "kernels/tile_ranges.h"
@@ -9,7 +10,12 @@
 #include "tests/cuda/beside.h"
 #include "tests/support/close.h"
 
-namespace mixspan::test {
+namespace mixspan {
+
+/// In the names of tests.
+static void PrintTo(AttentionBackward way, std::ostream* out) { *out << cuda::name_of(way); }
+
+namespace test {
 namespace {
 
 /// By both ways to go backward. Blocks of the fused one wait for each other.
@@ -256,4 +262,5 @@ TEST(AttentionWgmmaChoice, OnlyItGoesBackwardInOneKernel) {
 }
 
 }  // namespace
-}  // namespace mixspan::test
+}  // namespace test
+}  // namespace mixspan
