@@ -48,16 +48,7 @@ std::int64_t row_pairs(const AnySpan& span, const std::int32_t* start, std::int6
 }  // namespace
 
 double LayerFlops::recomputed(Recompute policy) const {
-  switch (policy) {
-    case Recompute::none:
-    case Recompute::selective:
-      return 0;
-    case Recompute::products:
-      return products_again();
-    case Recompute::full:
-      return products_again() + attention;
-  }
-  return 0;
+  return (runs_again(policy) ? products_again() : 0) + (mixes_again(policy) ? attention : 0);
 }
 
 double ModelFlops::attention() const {

@@ -17,6 +17,9 @@ namespace {
 constexpr std::int64_t kFloat = 4;
 
 std::int64_t bytes_of(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
+std::int64_t sum(const std::vector<std::int64_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+}
 std::int64_t divided_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 
 /// Bytes of what the layers of a rank make; they are named as in layers/.
@@ -152,8 +155,7 @@ std::vector<std::int64_t> held_by_layer(const ModelConfig& model, std::int64_t t
 }
 
 std::int64_t held_parameters(const ModelConfig& model, std::int64_t tp) {
-  const std::vector<std::int64_t> counts = held_by_layer(model, tp);
-  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  return sum(held_by_layer(model, tp));
 }
 
 RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::int64_t micro_rows,
@@ -162,7 +164,8 @@ RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::i
   const Sizes sizes(model, p, micro_rows, layout, place);
   const auto L = static_cast<std::int64_t>(layers.size());
   RankMemory m;
-  m.weights = m.gradients = held_parameters(model, p.tp) * kFloat;
+  std::vector<std::int64_t> buckets = held_by_layer(model, p.tp);
+  m.weights = m.gradients = sum(buckets) * kFloat;
   m.optimizer = 2 * m.weights;
   if (p.zero) m.optimizer = divided_up(m.optimizer, p.dp * p.cp);
   if (place.activations != DType::f32) m.weights += m.weights / kFloat * sizes.number;
@@ -178,7 +181,6 @@ RankMemory rank_memory(const ModelConfig& model, const ParallelConfig& p, std::i
     if (keeps) m.activations += kept;
     m.exchange = std::max(m.exchange, foreign.at_a_time * row + (keeps ? 0 : kept));
   }
-  std::vector<std::int64_t> buckets = held_by_layer(model, p.tp);
   // A device's buffers are kept for the next; those of layers are too small for the embeddings.
   const std::size_t at_once = GradSync::kUnderWay + (place.device == DeviceKind::cuda ? 1 : 0);
   const std::size_t under_way = std::min(buckets.size(), at_once);

@@ -21,21 +21,16 @@ constexpr int kStages = 2;  // of rows, of dS and of shares
 template <int H>
 struct FusedShared {
   static constexpr int kTileRows = QuerySums::tile_rows(H);
-  using OwnTile = BoxTile<H, kRows>;
+  using Item = KeyItemShared<H, kTileRows, kStages>;
   using GradientTile = BoxTile<kRows, kTileRows>;  // dS: query rows x keys
 
-  unsigned char keys[OwnTile::kBytes], values[OwnTile::kBytes];  // at the end dk and dv
   unsigned char ds[kStages][GradientTile::kBytes];
   float4 shares[kStages][QuerySums::kNumbers / 4];
-  RowTiles<H, kTileRows, kStages> rows;
-  Ring<1> key_ring;
+  Item item;
   Ring<kStages> share_ring;
   KeyItem work;  ///< b < 0: there is no more
 };
 
-struct FusedMaps {
-  TensorMap q, do_, k, v, dk, dv;
-};
 struct FusedArguments {
   AttentionSizes sizes;
   StatisticsRows statistics;
@@ -47,8 +42,7 @@ struct FusedArguments {
 
 /// Takes items, tells the others, and brings what they need. The item past the last ends all.
 template <int H>
-__device__ void copy_tiles(FusedShared<H>& shared, const FusedMaps& maps, const FusedArguments& a) {
-  using OwnTile = BoxTile<H, kRows>;
+__device__ void copy_tiles(FusedShared<H>& shared, const KeyMaps& maps, const FusedArguments& a) {
   Stage<1> key_stage;
   Stage<kStages> stage;
   for (;;) {
@@ -56,21 +50,13 @@ __device__ void copy_tiles(FusedShared<H>& shared, const FusedMaps& maps, const 
     const bool last = item >= a.items;
     const KeyItem work = last ? KeyItem{-1, 0, 0, 0, 0}
                               : KeyItem::of(a.sizes, a.order, item, QuerySums::tile_rows(H));
-    shared.key_ring.wait_empty(key_stage);
+    shared.item.key_ring.wait_empty(key_stage);
     shared.work = work;
-    Barrier* const own = shared.key_ring.begin_fill(key_stage, last ? 0 : 2 * OwnTile::kBytes);
+    constexpr int bytes = 2 * FusedShared<H>::Item::OwnTile::kBytes;
+    Barrier* const own = shared.item.key_ring.begin_fill(key_stage, last ? 0 : bytes);
     if (last) return;
-    OwnTile::copy_in(shared.keys, maps.k, own, work.first, work.head, work.b);
-    OwnTile::copy_in(shared.values, maps.v, own, work.first, work.head, work.b);
     key_stage.next();
-    for (int g = 0; g < a.sizes.group; ++g) {
-      const int n = work.head * a.sizes.group + g;
-#pragma unroll 1
-      for (int tile = work.begin; tile < work.end; ++tile, stage.next()) {
-        shared.rows.copy_in(stage, maps.q, maps.do_, a.statistics.at(a.sizes, work.b, n), tile, n,
-                            work.b);
-      }
-    }
+    shared.item.copy_in(maps, a.sizes, a.statistics, work, own, stage);
   }
 }
 
@@ -81,9 +67,9 @@ __device__ void add_shares(FusedShared<H>& shared, const FusedArguments& a) {
   Stage<1> key_stage;
   Stage<kStages> share_stage;
   for (;;) {
-    shared.key_ring.wait_full(key_stage);
+    shared.item.key_ring.wait_full(key_stage);
     const KeyItem work = shared.work;
-    barrier_arrive(&shared.key_ring.empty[0]);
+    barrier_arrive(&shared.item.key_ring.empty[0]);
     key_stage.next();
     if (work.b < 0) return;
     for (int g = 0; g < a.sizes.group; ++g) {
@@ -115,7 +101,7 @@ template <int H>
 struct FusedWorker {
   static constexpr int kTileRows = QuerySums::tile_rows(H);
   using Shared = FusedShared<H>;
-  using OwnTile = typename Shared::OwnTile;
+  using OwnTile = typename Shared::Item::OwnTile;
   using GradientTile = typename Shared::GradientTile;
   using RowTile = BoxTile<H, kTileRows>;
 
@@ -145,7 +131,7 @@ struct FusedWorker {
     const std::uint64_t ds = GradientTile::along_rows(anew(shared_address(shared.ds[stage.index])),
                                                       QuerySums::first_row(H, own));
     const std::uint64_t keys = OwnTile::across_rows(
-        anew(shared_address(shared.keys)) + QuerySums::first_box(H, own) * OwnTile::kBoxBytes);
+        anew(shared_address(shared.item.keys)) + QuerySums::first_box(H, own) * OwnTile::kBoxBytes);
 #pragma unroll
     for (int k = 0; k < kRows / 16; ++k) {
       wgmma<Major::mn>(dq, ds + GradientTile::columns_step(k), keys + OwnTile::rows_step(k), k > 0);
@@ -169,13 +155,15 @@ struct FusedWorker {
   /// condition would not run beside anything. At long spans that is one tile of many.
   __device__ void add_tile(float (&dk)[H / 2], float (&dv)[H / 2], int tile) {
     std::uint32_t weights[kTileRows / 16][4], ds[kTileRows / 16][4];
-    weights_and_gradients(weights, ds, shared.rows, stage, anew(shared_address(shared.keys)),
-                          anew(shared_address(shared.values)), own, mine, tile, scale_log2);
+    weights_and_gradients(weights, ds, shared.item.rows, stage,
+                          anew(shared_address(shared.item.keys)),
+                          anew(shared_address(shared.item.values)), own, mine, tile, scale_log2);
     pin(dv);
     pin(weights);
     start_products();
-    add_weighted<H>(dv, weights,
-                    RowTile::across_rows(anew(shared_address(shared.rows.gradients[stage.index]))));
+    add_weighted<H>(
+        dv, weights,
+        RowTile::across_rows(anew(shared_address(shared.item.rows.gradients[stage.index]))));
     commit_products();
     store_gradients(ds);
     // Both have written their dS. And both are through with the tile before, so that the next
@@ -187,8 +175,8 @@ struct FusedWorker {
     start_products();
     start_share(dq);
     commit_products();
-    add_weighted<H>(dk, ds,
-                    RowTile::across_rows(anew(shared_address(shared.rows.queries[stage.index]))));
+    add_weighted<H>(
+        dk, ds, RowTile::across_rows(anew(shared_address(shared.item.rows.queries[stage.index]))));
     commit_products();
     wait_products<1>();
     pin(dq);
@@ -196,25 +184,23 @@ struct FusedWorker {
     hand_over(dq);
     wait_products<0>();
     pin(dk);
-    shared.rows.release(stage);
+    shared.item.rows.release(stage);
   }
 
-  __device__ void finish(const KeyItem& work, const FusedMaps& maps, const float (&dk)[H / 2],
+  __device__ void finish(const KeyItem& work, const KeyMaps& maps, const float (&dk)[H / 2],
                          const float (&dv)[H / 2]) {
     named_barrier_sync(kPairBarrier, 2 * kWarpgroup);  // the other reads all keys for its dq
-    write_key_gradients<H>(shared.keys, shared.values, own, maps.dk, maps.dv, work, a.sizes.scale,
-                           dk, dv);
-    if (threadIdx.x % kWarpgroup == 0) barrier_arrive(&shared.key_ring.empty[0]);
+    shared.item.copy_out(maps, work, own, a.sizes.scale, dk, dv);
     key_stage.next();
   }
 };
 
 template <int H>
-__device__ void compute_gradients(FusedShared<H>& shared, const FusedMaps& maps,
+__device__ void compute_gradients(FusedShared<H>& shared, const KeyMaps& maps,
                                   const FusedArguments& a, int own) {
   FusedWorker<H> worker{shared, a, own, a.sizes.scale * kLog2e};
   for (;;) {
-    shared.key_ring.wait_full(worker.key_stage);
+    shared.item.key_ring.wait_full(worker.key_stage);
     const KeyItem work = shared.work;
     if (work.b < 0) return;
     float dk[H / 2], dv[H / 2];
@@ -232,13 +218,11 @@ __device__ void compute_gradients(FusedShared<H>& shared, const FusedMaps& maps,
 
 template <int H>
 __global__ __launch_bounds__(kThreads, 1) void fused_gradients_kernel(
-    const __grid_constant__ FusedMaps maps, const __grid_constant__ FusedArguments a) {
+    const __grid_constant__ KeyMaps maps, const __grid_constant__ FusedArguments a) {
   auto& shared = *dynamic_shared<FusedShared<H>>();
   if (threadIdx.x == 0) {
-    constexpr int warps = 2 * kWarpgroup / 32;
-    shared.key_ring.init(3);  // both computing warpgroups and the thread that adds shares
-    shared.share_ring.init(1, warps);
-    shared.rows.init(warps);
+    shared.item.init(3);  // both computing warpgroups and the thread that adds shares
+    shared.share_ring.init(1, 2 * kWarpgroup / 32);
     publish_barriers();
   }
   __syncthreads();
@@ -265,15 +249,13 @@ void wgmma_fused_gradients(const Exec& ex, View dk, View dv, QuerySums sums, std
                            ConstView v, const AttentionSizes& s) {
   const BlockOrder order = mma::block_order(s, kRows, s.Tk, s.K, true);
   const int rows = QuerySums::tile_rows(s.H);
-  const FusedMaps maps{head_rows_map(q, rows),      head_rows_map(do_, rows),
-                       head_rows_map(k, kRows),     head_rows_map(v, kRows),
-                       head_rows_map(dk, kOwnRows), head_rows_map(dv, kOwnRows)};
+  const KeyMaps maps = KeyMaps::of(q, do_, k, v, dk, dv, rows);
   const FusedArguments a{s, statistics, sums, ticket, order, static_cast<int>(order.blocks())};
   const auto start = [&]<int H>(std::integral_constant<int, H>) {
     launch(ex, fused_gradients_kernel<H>, blocks_of(ex, a.items), dim3(kThreads),
            sizeof(FusedShared<H>), maps, a);
   };
-  s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
+  with_head_size(s.H, start);
 }
 
 }  // namespace wgmma_attention

@@ -15,16 +15,8 @@ namespace {
 constexpr int kTileRows = 64, kStages = 3;
 
 template <int H>
-struct KeyShared {
-  using OwnTile = BoxTile<H, kRows>;
-  unsigned char keys[OwnTile::kBytes], values[OwnTile::kBytes];  // at the end dk and dv
-  RowTiles<H, kTileRows, kStages> rows;
-  Ring<1> key_ring;
-};
+using KeyShared = KeyItemShared<H, kTileRows, kStages>;
 
-struct KeyMaps {
-  TensorMap q, do_, k, v, dk, dv;
-};
 struct KeyArguments {
   AttentionSizes sizes;
   StatisticsRows statistics;
@@ -33,22 +25,14 @@ struct KeyArguments {
 
 template <int H>
 __device__ void copy_key_tiles(KeyShared<H>& shared, const KeyMaps& maps, const KeyArguments& a) {
-  using OwnTile = BoxTile<H, kRows>;
   Stage<1> key_stage;
   Stage<kStages> stage;
   for (int i = 0, item = a.schedule.item(0); item < a.schedule.items; item = a.schedule.item(++i)) {
     const KeyItem work = KeyItem::of(a.sizes, a.schedule.order, item, kTileRows);
-    Barrier* const own = shared.key_ring.begin_fill(key_stage, 2 * OwnTile::kBytes);
-    OwnTile::copy_in(shared.keys, maps.k, own, work.first, work.head, work.b);
-    OwnTile::copy_in(shared.values, maps.v, own, work.first, work.head, work.b);
+    constexpr int bytes = 2 * KeyShared<H>::OwnTile::kBytes;
+    Barrier* const own = shared.key_ring.begin_fill(key_stage, bytes);
     key_stage.next();
-    for (int g = 0; g < a.sizes.group; ++g) {
-      const int n = work.head * a.sizes.group + g;
-      for (int tile = work.begin; tile < work.end; ++tile, stage.next()) {
-        shared.rows.copy_in(stage, maps.q, maps.do_, a.statistics.at(a.sizes, work.b, n), tile, n,
-                            work.b);
-      }
-    }
+    shared.copy_in(maps, a.sizes, a.statistics, work, own, stage);
   }
 }
 
@@ -92,9 +76,7 @@ struct KeyWorker {
   __device__ void finish(const KeyItem& work, const KeyMaps& maps, const float (&dk)[H / 2],
                          const float (&dv)[H / 2]) {
     named_barrier_sync(kOwnBarrier + own, kWarpgroup);  // all four warps' products have read them
-    write_key_gradients<H>(shared.keys, shared.values, own, maps.dk, maps.dv, work, a.sizes.scale,
-                           dk, dv);
-    if (threadIdx.x % kWarpgroup == 0) barrier_arrive(&shared.key_ring.empty[0]);
+    shared.copy_out(maps, work, own, a.sizes.scale, dk, dv);
     key_stage.next();
   }
 };
@@ -129,9 +111,7 @@ __global__ __launch_bounds__(kThreads,
                                                           const __grid_constant__ KeyArguments a) {
   auto& shared = *dynamic_shared<KeyShared<H>>();
   if (threadIdx.x == 0) {
-    constexpr int warps = 2 * kWarpgroup / 32;
-    shared.key_ring.init(2);
-    shared.rows.init(warps);
+    shared.init(2);
     publish_barriers();
   }
   __syncthreads();
@@ -152,15 +132,13 @@ namespace wgmma_attention {
 void wgmma_key_gradients(const Exec& ex, View dk, View dv, StatisticsRows statistics, ConstView do_,
                          ConstView q, ConstView k, ConstView v, const AttentionSizes& s) {
   const Schedule schedule = schedule_of(s, s.Tk, s.K, false);
-  const KeyMaps maps{head_rows_map(q, kTileRows), head_rows_map(do_, kTileRows),
-                     head_rows_map(k, kRows),     head_rows_map(v, kRows),
-                     head_rows_map(dk, kOwnRows), head_rows_map(dv, kOwnRows)};
+  const KeyMaps maps = KeyMaps::of(q, do_, k, v, dk, dv, kTileRows);
   const KeyArguments a{s, statistics, schedule};
   const auto start = [&]<int H>(std::integral_constant<int, H>) {
     launch(ex, key_gradients_kernel<H>, blocks_of(ex, schedule.items), dim3(kThreads),
            sizeof(KeyShared<H>), maps, a);
   };
-  s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
+  with_head_size(s.H, start);
 }
 
 }  // namespace wgmma_attention

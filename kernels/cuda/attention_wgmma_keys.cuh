@@ -1,25 +1,10 @@
-// What the wgmma kernels share whose blocks own 128 keys and walk the tiles of queries that read
-// them: scores and their gradients are computed transposed, keys x queries.
+// What the warpgroups of the wgmma kernels that own keys compute alike: scores and their gradients,
+// transposed, keys x queries.
 #pragma once
 
-#include "kernels/cuda/attention_wgmma_row_tiles.cuh"
+#include "kernels/cuda/attention_wgmma_key_items.cuh"
 
 namespace mixspan::cuda::wgmma_attention {
-
-/// 128 keys of a key head, and the tiles [begin, end) of query rows that read them.
-struct KeyItem {
-  int b, head, first, begin, end;
-
-  __device__ static KeyItem of(const AttentionSizes& s, const BlockOrder& order, int item,
-                               int tile_rows) {
-    const BlockOrder::Place place = order.place(item);
-    const int b = place.head / s.K, first = place.tile * kRows;
-    const Range keys = {s.first_key + first, s.first_key + min(first + kRows, s.Tk)};
-    const Range tiles =
-        tiles_of(s.query_rows(visible_queries(s.sequence(b), keys, s.held_queries())), tile_rows);
-    return {b, place.head % s.K, first, static_cast<int>(tiles.begin), static_cast<int>(tiles.end)};
-  }
-};
 
 /// Query rows that read a key row; none where the key is past the last.
 __device__ inline Bounds readers_of(const AttentionSizes& s, const SequenceSpan& span, int key) {
@@ -116,20 +101,6 @@ __device__ inline void weights_and_gradients(
   mine.differentiate(dp, scores, statistics, tile);
   to_operand(weights, scores);
   to_operand(ds, dp);
-}
-
-/// A warpgroup writes its keys' dk and dv through the tiles that held keys and values, of which
-/// nobody needs the own rows any more. The copies have read them when it returns.
-template <int H>
-__device__ inline void write_key_gradients(unsigned char* keys, unsigned char* values, int own,
-                                           const TensorMap& dk_map, const TensorMap& dv_map,
-                                           const KeyItem& work, float scale,
-                                           const float (&dk)[H / 2], const float (&dv)[H / 2]) {
-  const int first = work.first + own * kOwnRows;
-  const float scales[2] = {scale, scale}, ones[2] = {1.0f, 1.0f};
-  copy_rows_out<H, kRows>(keys, own * kOwnRows, own, dk_map, first, work.head, work.b, dk, scales);
-  copy_rows_out<H, kRows>(values, own * kOwnRows, own, dv_map, first, work.head, work.b, dv, ones);
-  if (threadIdx.x % kWarpgroup == 0) wait_copies_out_read();
 }
 
 }  // namespace mixspan::cuda::wgmma_attention

@@ -262,7 +262,7 @@ void wgmma_query_gradients(const Exec& ex, View dq, StatisticsRows statistics, C
     launch(ex, query_gradients_kernel<H>, blocks_of(ex, schedule.items), dim3(kThreads),
            sizeof(QueryShared<H>), maps, a);
   };
-  s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
+  with_head_size(s.H, start);
 }
 
 }  // namespace wgmma_attention

@@ -2,6 +2,8 @@
 // work.
 #pragma once
 
+#include <type_traits>
+
 #include "core/cuda/cuda_check.h"
 #include "core/exec.h"
 #include "kernels/cuda/attention_wgmma_tiles.cuh"
@@ -123,6 +125,12 @@ inline dim3 blocks_of(const Exec& ex, int items) {
   int multiprocessors = 0;
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, ex.device.index));
   return dim3(static_cast<unsigned>(std::min(items, multiprocessors)));
+}
+
+/// start(std::integral_constant<int, H>): 64 or 128, for which there are kernels.
+template <class Start>
+void with_head_size(int H, const Start& start) {
+  H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
 }
 
 /// Whether a span is so short that much of a 128-key tile at its edges would be computed for

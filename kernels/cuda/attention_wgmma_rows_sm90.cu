@@ -89,7 +89,7 @@ void row_statistics(const Exec& ex, StatisticsRows statistics, ConstView do_, Co
            dim3(kRowThreads), 0, statistics, head_rows<bf16>(do_), head_rows<bf16>(o),
            row_numbers(lse), s);
   };
-  s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
+  with_head_size(s.H, start);
 }
 
 void query_gradients_of_sums(const Exec& ex, View dq, QuerySums sums, const AttentionSizes& s) {
@@ -97,7 +97,7 @@ void query_gradients_of_sums(const Exec& ex, View dq, QuerySums sums, const Atte
     launch(ex, convert_kernel<H>, rows_grid(s, sums.tiles), dim3(kRowThreads), 0,
            head_rows<bf16>(dq), sums, s);
   };
-  s.H == 64 ? start(std::integral_constant<int, 64>{}) : start(std::integral_constant<int, 128>{});
+  with_head_size(s.H, start);
 }
 
 }  // namespace wgmma_attention

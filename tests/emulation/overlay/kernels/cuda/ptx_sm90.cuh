@@ -75,24 +75,35 @@ inline void take_registers(Where where = Where::current()) {
   set_registers<kRegisters>("setmaxnreg.inc", where);
 }
 
-inline void store_matrices(SharedAddress row, const std::uint32_t (&r)[4],
-                           Where where = Where::current()) {
+/// kTurned: each matrix transposed.
+template <bool kTurned>
+inline void store_matrices_as(const char* name, SharedAddress row, const std::uint32_t (&r)[4],
+                              Where where) {
   struct Part {
     SharedAddress row;
     const std::uint32_t* r;
   } mine{row, r};
   const auto all_come = [](emulation::Deposits<Part> all) {
     for (int m = 0; m < 4; ++m) {
-      for (int i = 0; i < 8; ++i) {
+      for (int i = 0; i < 8; ++i) {  // the row of memory that lane 8 m + i names
         const SharedAddress at = all[8 * m + i]->row;
         mixspan::check(at % 16 == 0, "stmatrix: a row at {} is not aligned", at);
         auto* to = static_cast<std::byte*>(emulation::shared_pointer(at, 16));
-        for (int j = 0; j < 4; ++j) std::memcpy(to + 4 * j, &all[4 * i + j]->r[m], 4);
+        for (int j = 0; j < 8; ++j) {
+          const int row_held = kTurned ? j : i, column = kTurned ? i : j;
+          const auto* two =
+              reinterpret_cast<const std::byte*>(&all[4 * row_held + column / 2]->r[m]);
+          std::memcpy(to + 2 * j, two + column % 2 * 2, 2);
+        }
       }
     }
   };
-  emulation::collective(emulation::Group::warp(), "stmatrix", mine, all_come, where);
+  emulation::collective(emulation::Group::warp(), name, mine, all_come, where);
   emulation::note_write(row);  // a lane answers for the row it names
+}
+inline void store_matrices(SharedAddress row, const std::uint32_t (&r)[4],
+                           Where where = Where::current()) {
+  store_matrices_as<false>("stmatrix", row, r, where);
 }
 
 }  // namespace mixspan::cuda

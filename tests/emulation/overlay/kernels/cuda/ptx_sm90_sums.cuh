@@ -35,25 +35,7 @@ inline SharedAddress anew(SharedAddress at) { return at; }
 
 inline void store_matrices_turned(SharedAddress row, const std::uint32_t (&r)[4],
                                   Where where = Where::current()) {
-  struct Part {
-    SharedAddress row;
-    const std::uint32_t* r;
-  } mine{row, r};
-  const auto all_come = [](emulation::Deposits<Part> all) {
-    for (int m = 0; m < 4; ++m) {
-      for (int i = 0; i < 8; ++i) {  // the row of memory that lane 8 m + i names
-        const SharedAddress at = all[8 * m + i]->row;
-        mixspan::check(at % 16 == 0, "stmatrix: a row at {} is not aligned", at);
-        auto* to = static_cast<std::byte*>(emulation::shared_pointer(at, 16));
-        for (int j = 0; j < 8; ++j) {  // element (j, i) of the matrix: lane 4 j + i / 2
-          const auto two = reinterpret_cast<const std::byte*>(&all[4 * j + i / 2]->r[m]);
-          std::memcpy(to + 2 * j, two + i % 2 * 2, 2);
-        }
-      }
-    }
-  };
-  emulation::collective(emulation::Group::warp(), "stmatrix.trans", mine, all_come, where);
-  emulation::note_write(row);
+  store_matrices_as<true>("stmatrix.trans", row, r, where);
 }
 
 }  // namespace mixspan::cuda
